@@ -1,0 +1,96 @@
+namespace DeepSeekR1.Engine;
+
+/// <summary>What the user asked of the engine. Immutable; what is measured goes into <see cref="EngineFacts"/>.</summary>
+public sealed record EngineOptions
+{
+    /// <summary>Checkpoint folder or .gguf file.</summary>
+    public required string ModelPath { get; init; }
+
+    /// <summary>Compute type: auto, float32, bfloat16 or float16.</summary>
+    public string DType { get; init; } = "auto";
+
+    /// <summary>auto, cpu or cuda.</summary>
+    public string Device { get; init; } = "auto";
+
+    /// <summary>Number of ranks that share the model.</summary>
+    public int TensorParallelSize { get; init; } = 1;
+
+    /// <summary>Longest sequence (prompt and output) in tokens; null takes the model's, lowered to what fits.</summary>
+    public int? MaxModelLen { get; init; }
+
+    /// <summary>Most sequences in one step.</summary>
+    public int MaxNumSeqs { get; init; } = 256;
+
+    /// <summary>Most tokens computed in one step.</summary>
+    public int MaxNumBatchedTokens { get; init; } = 2048;
+
+    /// <summary>Tokens per KV block.</summary>
+    public int BlockSize { get; init; } = 16;
+
+    /// <summary>Memory for the KV cache in bytes; null takes min(4 GiB, half of the free memory) on CPU.</summary>
+    public long? KvCacheMemoryBytes { get; init; }
+
+    /// <summary>Number of KV blocks; overrides the memory size.</summary>
+    public int? NumGpuBlocksOverride { get; init; }
+
+    /// <summary>Share of a GPU's memory that weights and KV cache may take, 0 to 1.</summary>
+    public double GpuMemoryUtilization { get; init; } = 0.9;
+
+    /// <summary>Requests that may wait for the engine before new ones are refused.</summary>
+    public int MaxQueue { get; init; } = 4096;
+
+    /// <summary>Threads of the CPU kernels per rank; null takes the machine's cores.</summary>
+    public int? NumThreads { get; init; }
+}
+
+/// <summary>What is true of a loaded engine: measured or derived, never configured.</summary>
+public sealed record EngineFacts
+{
+    /// <summary>Architecture name from config.json, for example <c>DeepseekV3ForCausalLM</c>.</summary>
+    public required string Architecture { get; init; }
+
+    /// <summary>Compute type in use: float32, bfloat16 or float16.</summary>
+    public required string DType { get; init; }
+
+    /// <summary>Device in use: cpu or cuda.</summary>
+    public required string Device { get; init; }
+
+    /// <summary>Rows of the output layer; valid ids are 0 to VocabularySize - 1.</summary>
+    public required int VocabularySize { get; init; }
+
+    /// <summary>Longest sequence in tokens.</summary>
+    public required int MaxModelLen { get; init; }
+
+    /// <summary>Context length that the checkpoint declares.</summary>
+    public required int TrainedContextLength { get; init; }
+
+    /// <summary>Tokens per KV block.</summary>
+    public required int BlockSize { get; init; }
+
+    /// <summary>KV blocks in the cache.</summary>
+    public required int NumBlocks { get; init; }
+
+    /// <summary>Parameters loaded, shared ones counted once.</summary>
+    public required long ParameterCount { get; init; }
+
+    /// <summary>Bytes of the checkpoint's weights in memory.</summary>
+    public required long WeightBytes { get; init; }
+
+    /// <summary>Bytes of the KV cache.</summary>
+    public required long KvCacheBytes { get; init; }
+
+    /// <summary>End-of-sequence ids (generation_config.json, then config.json).</summary>
+    public required IReadOnlyList<int> EosTokenIds { get; init; }
+
+    /// <summary>Sampling defaults of the checkpoint's generation_config.json.</summary>
+    public required GenerationDefaults Defaults { get; init; }
+}
+
+/// <summary>Sampling defaults of a checkpoint (generation_config.json); null where the file says nothing.</summary>
+public sealed record GenerationDefaults(
+    float? Temperature = null,
+    float? TopP = null,
+    int? TopK = null,
+    float? MinP = null,
+    float? RepetitionPenalty = null,
+    int? MaxNewTokens = null);

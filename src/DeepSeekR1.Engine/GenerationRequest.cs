@@ -1,0 +1,94 @@
+namespace DeepSeekR1.Engine;
+
+/// <summary>How tokens are chosen. Immutable; every value has been validated by whoever made it.</summary>
+public sealed record SamplingParams
+{
+    /// <summary>Divides the logits; below 1e-5 the best token is taken (greedy).</summary>
+    public float Temperature { get; init; } = 1f;
+
+    /// <summary>Keep the k best tokens; 0 or -1 keeps all.</summary>
+    public int TopK { get; init; }
+
+    /// <summary>Keep the smallest set of tokens whose probabilities reach this sum; 1 keeps all.</summary>
+    public float TopP { get; init; } = 1f;
+
+    /// <summary>Drop tokens below this fraction of the best probability; 0 keeps all.</summary>
+    public float MinP { get; init; }
+
+    /// <summary>Seed of the draw. The same seed, sample index and position always draw the same token.</summary>
+    public ulong Seed { get; init; }
+
+    /// <summary>Index of this sample among the <c>n</c> of one request; part of the random key.</summary>
+    public int SampleIndex { get; init; }
+
+    /// <summary>Largest number of tokens to generate, at least 1.</summary>
+    public required int MaxTokens { get; init; }
+
+    /// <summary>While fewer tokens are generated, no stop token can be chosen.</summary>
+    public int MinTokens { get; init; }
+
+    /// <summary>Generation ends with any of these ids (EOS included unless it is ignored).</summary>
+    public IReadOnlyList<int> StopTokenIds { get; init; } = [];
+
+    /// <summary>Number of best log-probabilities to return per token; null returns none, 0 only the chosen token's.</summary>
+    public int? TopLogprobs { get; init; }
+}
+
+/// <summary>
+/// Narrows what may be sampled: a mask over token ids, asked before every token. Called on the engine thread, one
+/// sequence at a time; implementations hold their own state per sequence.
+/// </summary>
+public interface ITokenConstraint
+{
+    /// <summary>
+    /// Writes the allowed ids of the next token. Returns false when every id is allowed (<paramref name="allowed"/> is ignored then).
+    /// </summary>
+    /// <param name="outputIds">Ids generated so far.</param>
+    /// <param name="allowed">Receives the allowed ids; cleared by the caller.</param>
+    bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed);
+}
+
+/// <summary>One token stream to generate: ids in, ids out.</summary>
+public sealed record GenerationRequest
+{
+    /// <summary>Name in logs and metrics.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>Prompt token ids, at least one.</summary>
+    public required IReadOnlyList<int> PromptIds { get; init; }
+
+    /// <summary>How to choose tokens.</summary>
+    public required SamplingParams Sampling { get; init; }
+
+    /// <summary>Optional mask over token ids.</summary>
+    public ITokenConstraint? Constraint { get; init; }
+}
+
+/// <summary>Why a sequence ended.</summary>
+public enum FinishReason
+{
+    /// <summary>A stop token was generated.</summary>
+    Stop,
+
+    /// <summary>The token limit or the end of the context was reached.</summary>
+    Length,
+
+    /// <summary>The request was cancelled by its owner.</summary>
+    Cancelled,
+}
+
+/// <summary>A token id and its natural-log probability under the model's untouched distribution.</summary>
+public readonly record struct TokenLogprob(int TokenId, float Logprob);
+
+/// <summary>One event of a token stream.</summary>
+/// <param name="TokenId">The generated id; -1 in a last event without a token (cancellation).</param>
+/// <param name="Logprob">Natural-log probability of the id in the untouched distribution; null unless asked for.</param>
+/// <param name="TopLogprobs">The best alternatives, best first; null unless asked for.</param>
+/// <param name="FinishReason">Set in the last event.</param>
+/// <param name="CachedTokens">Prompt tokens whose KV entries were found in the cache.</param>
+public sealed record TokenOutput(
+    int TokenId,
+    float? Logprob = null,
+    IReadOnlyList<TokenLogprob>? TopLogprobs = null,
+    FinishReason? FinishReason = null,
+    int CachedTokens = 0);

@@ -1,0 +1,1 @@
+namespace DeepSeekR1.Evaluation;
