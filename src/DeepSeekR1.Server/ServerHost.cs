@@ -122,7 +122,7 @@ public sealed class ServerHost : IAsyncDisposable
         services.AddSingleton<Lifecycle>();
         services.AddHostedService(provider => provider.GetRequiredService<Lifecycle>());
         services.AddHostedService<StatsLogger>();
-        OpenApiDocument.Add(services, options);
+        OpenApiDocument.Add(services);
     }
 
     private static WebApplication Configure(WebApplication app)

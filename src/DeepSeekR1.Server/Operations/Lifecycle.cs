@@ -37,6 +37,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
     private volatile LoadProgress _progress = new("start", 0);
     private volatile ChatEngine? _engine;
     private volatile ServerState _state = ServerState.Loading;
+    private int _disposed;
     private Task _loading = Task.CompletedTask;
 
     /// <summary>What the server can do now.</summary>
@@ -111,6 +112,9 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
     /// <inheritdoc/>
     public async ValueTask DisposeAsync()
     {
+        // The container knows this object twice (as itself and as hosted service) and disposes it twice.
+        if (Interlocked.Exchange(ref _disposed, 1) != 0)
+            return;
         await _stopLoading.CancelAsync();
         await _loading;
         if (_engine is { } engine)
