@@ -155,6 +155,7 @@ internal sealed class RequestBody(JsonElement root)
         string range = (field.Min, field.Max) switch
         {
             ({ } min, { } max) when field.ExclusiveMin => $"above {Show(min)} and at most {Show(max)}",
+            ({ } min, int.MaxValue) when value.GetDouble() < min => $"at least {Show(min)}",
             ({ } min, { } max) => $"between {Show(min)} and {Show(max)}",
             ({ } min, null) => $"at least {Show(min)}",
             (null, { } max) => $"at most {Show(max)}",
