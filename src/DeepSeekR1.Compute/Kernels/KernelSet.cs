@@ -1,0 +1,87 @@
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Compute.Kernels;
+
+/// <summary>A linear layer's weight in the form that a kernel set wants it. Owned by the layer.</summary>
+/// <param name="Data">The dense [N, K] weight, or an opaque packed copy.</param>
+/// <param name="IsPacked">True when <paramref name="Data"/> is opaque.</param>
+public sealed record LinearWeight(Tensor Data, bool IsPacked) : IDisposable
+{
+    /// <inheritdoc/>
+    public void Dispose() => Data.Dispose();
+}
+
+/// <summary>Weights of one routed expert: down(silu(gate x) * up x).</summary>
+/// <param name="GateUp">[2 I, H]: gate rows, then up rows.</param>
+/// <param name="Down">[H, I].</param>
+public sealed record ExpertWeights(LinearWeight GateUp, LinearWeight Down);
+
+/// <summary>How tokens choose experts (config fields of DeepSeek-V3, paper section 2.1.2).</summary>
+/// <param name="TopK">Experts per token (num_experts_per_tok).</param>
+/// <param name="Groups">Groups that the experts are split into (n_group).</param>
+/// <param name="TopGroups">Groups that stay (topk_group).</param>
+/// <param name="Normalize">Divide the chosen scores by their sum (norm_topk_prob).</param>
+/// <param name="Scale">Factor on the weights (routed_scaling_factor).</param>
+public sealed record RoutingRule(int TopK, int Groups, int TopGroups, bool Normalize, double Scale);
+
+/// <summary>
+/// The operations that hardware matters for. <see cref="TorchKernels"/> is the reference and runs everywhere; other sets
+/// derive from it and override what they accelerate, so the base is fallback and test oracle in one.
+/// </summary>
+/// <remarks>
+/// Shapes: T rows of a step, H query heads, G key-value heads, D key width, E value width, N outputs, K inputs. Results are
+/// fresh tensors of the caller's scope; arguments are never disposed and never changed, caches excepted.
+/// </remarks>
+public abstract class KernelSet
+{
+    /// <summary>Which implementation serves which operation: one line for the log.</summary>
+    public abstract string Description { get; }
+
+    /// <summary>
+    /// Takes a dense [N, K] weight into the form that <see cref="Linear"/> reads. The argument stays the caller's; the result
+    /// is independent of it.
+    /// </summary>
+    public abstract LinearWeight Prepare(Tensor weight);
+
+    /// <summary>x [T, K] times weight [N, K] transposed, plus bias [N]: [T, N] in x's type.</summary>
+    public abstract Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias);
+
+    /// <summary>x / sqrt(mean(x^2) + eps) * weight over the last dimension, computed in float32. x [..., K], weight [K].</summary>
+    public abstract Tensor RmsNorm(Tensor x, Tensor weight, double eps);
+
+    /// <summary>silu(gate) * up of x [T, 2 I] with gate in the first half: [T, I].</summary>
+    public abstract Tensor SiluMultiply(Tensor gateUp);
+
+    /// <summary>
+    /// Rotary embedding on the last dimension of x [T, H, D]. cos and sin are [T, D / 2] float32. Pairs are (i, i + D / 2), or
+    /// (2 i, 2 i + 1) when interleaved; the result keeps the layout of x.
+    /// </summary>
+    public abstract Tensor Rotate(Tensor x, Tensor cos, Tensor sin, bool interleaved);
+
+    /// <summary>Writes values [T, G, D] into cache [slots, G, D] at the slots of the step's rows.</summary>
+    public abstract void WriteCache(Tensor cache, Tensor values, PagedBatch batch);
+
+    /// <summary>
+    /// Causal attention over the paged cache. q [T, H, D]; keys [slots, G, D]; values [slots, G, at least E], of which the first
+    /// E columns count (MLA reads values out of its keys). Softmax in float32. Result [T, H, E].
+    /// </summary>
+    public abstract Tensor PagedAttention(Tensor q, Tensor keys, Tensor values, int valueWidth, PagedBatch batch, double scale);
+
+    /// <summary>
+    /// Causal attention of one sequence over dense keys: q [t, H, D], k [L, H, D], v [L, H, E]; row i sees keys up to
+    /// L - t + i. Result [t, H, E].
+    /// </summary>
+    public abstract Tensor DenseAttention(Tensor q, Tensor k, Tensor v, double scale);
+
+    /// <summary>
+    /// Chooses experts: sigmoid scores, selection by score + bias inside the best groups, weights from the bare scores.
+    /// logits [T, experts] float32, bias [experts] float32. Result: ids [T, TopK] int64, weights [T, TopK] float32.
+    /// </summary>
+    public abstract (Tensor Experts, Tensor Weights) Route(Tensor logits, Tensor bias, RoutingRule rule);
+
+    /// <summary>
+    /// Sum over a token's chosen experts of weight * expert(x). x [T, H]; ids and weights [T, TopK]; only experts in
+    /// [firstExpert, firstExpert + local.Count) are computed here. Result [T, H] in x's type.
+    /// </summary>
+    public abstract Tensor Experts(Tensor x, Tensor experts, Tensor weights, IReadOnlyList<ExpertWeights> local, int firstExpert);
+}

@@ -1,0 +1,232 @@
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Compute.Kernels;
+
+/// <summary>The reference: every operation in plain libtorch calls, on any device, differentiable. Slow is allowed here, wrong is not.</summary>
+public class TorchKernels : KernelSet
+{
+    /// <summary>Query rows whose scores are held at once.</summary>
+    private const int QueryChunk = 256;
+
+    /// <inheritdoc/>
+    public override string Description => "libtorch reference for all operations";
+
+    /// <inheritdoc/>
+    public override LinearWeight Prepare(Tensor weight) => new(weight.clone().DetachFromDisposeScope(), false);
+
+    /// <inheritdoc/>
+    public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias) => nn.functional.linear(x, weight.Data, bias);
+
+    /// <inheritdoc/>
+    public override Tensor RmsNorm(Tensor x, Tensor weight, double eps)
+    {
+        using var wide = x.to(ScalarType.Float32);
+        using var squares = wide * wide;
+        using var mean = squares.mean([-1], keepdim: true);
+        using var shifted = mean + eps;
+        using var inverse = shifted.rsqrt();
+        using var scaled = wide * inverse;
+        using var narrow = scaled.to(x.dtype);
+        return narrow * weight;
+    }
+
+    /// <inheritdoc/>
+    public override Tensor SiluMultiply(Tensor gateUp)
+    {
+        long half = gateUp.shape[^1] / 2;
+        using var gate = gateUp.narrow(-1, 0, half);
+        using var up = gateUp.narrow(-1, half, half);
+        using var active = nn.functional.silu(gate);
+        return active * up;
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Rotate(Tensor x, Tensor cos, Tensor sin, bool interleaved)
+    {
+        long rows = x.shape[0], heads = x.shape[1], pairs = x.shape[2] / 2;
+        int side = interleaved ? 3 : 2;
+        using var wide = x.to(ScalarType.Float32);
+        using var split = interleaved ? wide.reshape(rows, heads, pairs, 2) : wide.reshape(rows, heads, 2, pairs);
+        using var first = split.select(side, 0);
+        using var second = split.select(side, 1);
+        using var c = cos.unsqueeze(1);
+        using var s = sin.unsqueeze(1);
+        using var left = (first * c) - (second * s);
+        using var right = (second * c) + (first * s);
+        using var joined = stack([left, right], side);
+        using var flat = joined.reshape(rows, heads, 2 * pairs);
+        return flat.to(x.dtype, copy: true);
+    }
+
+    /// <inheritdoc/>
+    public override void WriteCache(Tensor cache, Tensor values, PagedBatch batch)
+    {
+        using var typed = values.to(cache.dtype);
+        cache.index_copy_(0, batch.NewSlots, typed);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor PagedAttention(Tensor q, Tensor keys, Tensor values, int valueWidth, PagedBatch batch, double scale)
+    {
+        var parts = new List<Tensor>(batch.Sequences.Count);
+        for (int i = 0; i < batch.Sequences.Count; i++)
+            parts.Add(AttendPaged(q, keys, values, valueWidth, batch, i, scale));
+        return Join(parts);
+    }
+
+    /// <summary>Attention of one sequence of the batch: its rows [t, H, E].</summary>
+    protected Tensor AttendPaged(Tensor q, Tensor keys, Tensor values, int valueWidth, PagedBatch batch, int index, double scale)
+    {
+        var sequence = batch.Sequences[index];
+        var slots = batch.ContextSlots(index);
+        using var own = q.narrow(0, sequence.QueryStart, sequence.QueryLength);
+        using var k = keys.index_select(0, slots);
+        if (ReferenceEquals(keys, values))
+        {
+            using var shared = k.narrow(-1, 0, valueWidth);
+            return DenseAttention(own, k, shared, scale);
+        }
+
+        using var v = values.index_select(0, slots);
+        using var narrow = v.narrow(-1, 0, valueWidth);
+        return DenseAttention(own, k, narrow, scale);
+    }
+
+    /// <summary>Rows of all sequences, in order. Disposes the parts.</summary>
+    protected static Tensor Join(List<Tensor> parts)
+    {
+        if (parts.Count == 1)
+            return parts[0];
+        var joined = cat(parts);
+        foreach (var part in parts)
+            part.Dispose();
+        return joined;
+    }
+
+    /// <inheritdoc/>
+    public override Tensor DenseAttention(Tensor q, Tensor k, Tensor v, double scale)
+    {
+        int rows = (int)q.shape[0];
+        if (rows <= QueryChunk)
+            return AttendChunk(q, k, v, scale, 0, rows);
+        var parts = new List<Tensor>();
+        for (int first = 0; first < rows; first += QueryChunk)
+        {
+            int count = Math.Min(QueryChunk, rows - first);
+            using var chunk = q.narrow(0, first, count);
+            parts.Add(AttendChunk(chunk, k, v, scale, first, rows));
+        }
+
+        return Join(parts);
+    }
+
+    private static Tensor AttendChunk(Tensor q, Tensor k, Tensor v, double scale, int firstRow, int totalRows)
+    {
+        long t = q.shape[0], heads = q.shape[1], width = q.shape[2], length = k.shape[0], groups = k.shape[1];
+        long perGroup = heads / groups, valueWidth = v.shape[2];
+
+        // Heads that share keys become rows of one product: [G, perGroup * t, D].
+        using var grouped = q.reshape(t, groups, perGroup, width).permute(1, 2, 0, 3).reshape(groups, perGroup * t, width);
+        using var scaled = grouped * scale;
+        using var keysByGroup = k.permute(1, 2, 0);
+        using var scores = scaled.matmul(keysByGroup).to(ScalarType.Float32).view(groups, perGroup, t, length);
+        long visible = length - totalRows + firstRow;
+        using var masked = t == 1 && visible + 1 == length ? scores.alias() : HideFuture(scores, visible);
+        using var weights = masked.softmax(-1).to(v.dtype).view(groups, perGroup * t, length);
+        using var valuesByGroup = v.permute(1, 0, 2);
+        using var mixed = weights.matmul(valuesByGroup).view(groups, perGroup, t, valueWidth);
+        return mixed.permute(2, 0, 1, 3).reshape(t, heads, valueWidth);
+    }
+
+    /// <summary>Minus infinity where row i must not see key j, that is j greater than visible + i. scores [..., t, length].</summary>
+    private static Tensor HideFuture(Tensor scores, long visible)
+    {
+        long t = scores.shape[^2], length = scores.shape[^1];
+        using var key = arange(length, ScalarType.Int64, scores.device).unsqueeze(0);
+        using var last = arange(visible, visible + t, ScalarType.Int64, scores.device).unsqueeze(1);
+        using var hidden = key.gt(last);
+        return scores.masked_fill(hidden, float.NegativeInfinity);
+    }
+
+    /// <inheritdoc/>
+    public override (Tensor Experts, Tensor Weights) Route(Tensor logits, Tensor bias, RoutingRule rule)
+    {
+        using var scores = logits.sigmoid();
+        using var choice = scores + bias;
+        using var allowed = rule.Groups > 1 ? MaskWeakGroups(choice, rule) : choice.alias();
+        var (values, experts) = allowed.topk(rule.TopK, -1, true, false);
+        values.Dispose();
+        using var chosen = scores.gather(-1, experts);
+        if (!rule.Normalize)
+            return (experts, chosen * rule.Scale);
+        using var sum = chosen.sum(-1, keepdim: true);
+        using var shifted = sum + 1e-20;
+        using var normalized = chosen / shifted;
+        return (experts, normalized * rule.Scale);
+    }
+
+    /// <summary>
+    /// Keeps the groups with the largest sums of their two best choices; all others become minus infinity. Zero would do only
+    /// as long as every choice is positive.
+    /// </summary>
+    private static Tensor MaskWeakGroups(Tensor choice, RoutingRule rule)
+    {
+        using var grouped = choice.view(choice.shape[0], rule.Groups, choice.shape[1] / rule.Groups);
+        var (best, bestIndex) = grouped.topk(Math.Min(2, (int)grouped.shape[^1]), -1);
+        using var groupScores = best.sum(-1);
+        best.Dispose();
+        bestIndex.Dispose();
+        var (top, kept) = groupScores.topk(rule.TopGroups, -1, true, false);
+        top.Dispose();
+        using var all = ones_like(groupScores, ScalarType.Bool);
+        using var none = zeros_like(kept, ScalarType.Bool);
+        using var dropped = all.scatter(1, kept, none);
+        kept.Dispose();
+        using var wide = dropped.unsqueeze(-1).expand_as(grouped);
+        using var masked = grouped.masked_fill(wide, float.NegativeInfinity);
+        return masked.view(choice.shape);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor Experts(Tensor x, Tensor experts, Tensor weights, IReadOnlyList<ExpertWeights> local, int firstExpert)
+    {
+        var result = zeros_like(x);
+        var rowsOf = RowsByExpert(experts, local.Count, firstExpert);
+        using var flatWeights = weights.reshape(-1);
+        for (int e = 0; e < local.Count; e++)
+        {
+            if (rowsOf[e] is not { Count: > 0 } picks)
+                continue;
+            using var pick = tensor(picks, ScalarType.Int64, x.device);
+            using var rows = pick.div(weights.shape[1], RoundingMode.floor);
+            using var input = x.index_select(0, rows);
+            using var gateUp = Linear(input, local[e].GateUp, null);
+            using var active = SiluMultiply(gateUp);
+            using var output = Linear(active, local[e].Down, null);
+            using var weight = flatWeights.index_select(0, pick).unsqueeze(1);
+            using var weighted = (output * weight).to(x.dtype);
+            result = result.index_add_(0, rows, weighted, 1);
+        }
+
+        return result;
+    }
+
+    /// <summary>
+    /// For each local expert the flat positions row * TopK + k that chose it. The one place where a layer looks at values: how
+    /// many rows an expert gets decides the shapes that follow.
+    /// </summary>
+    private static List<long>?[] RowsByExpert(Tensor experts, int count, int firstExpert)
+    {
+        using var host = experts.cpu();
+        var ids = host.data<long>();
+        var rows = new List<long>?[count];
+        for (long i = 0; i < ids.Count; i++)
+        {
+            long expert = ids[i] - firstExpert;
+            if (expert >= 0 && expert < count)
+                (rows[expert] ??= []).Add(i);
+        }
+
+        return rows;
+    }
+}

@@ -1,0 +1,109 @@
+using System.Reflection;
+using System.Runtime.InteropServices;
+using TorchSharp;
+
+namespace DeepSeekR1.Compute;
+
+/// <summary>
+/// Brings libtorch into the process, once, with settings that must be in place before it loads: how long idle OpenMP threads
+/// spin, how malloc treats large blocks, and which libtorch it is (DEEPSEEKR1_LIBTORCH). Process-wide by nature.
+/// </summary>
+public static partial class TorchRuntime
+{
+    /// <summary>Environment variable that names a folder with another libtorch (for example torch/lib of a Python install).</summary>
+    public const string LibraryVariable = "DEEPSEEKR1_LIBTORCH";
+
+    private static readonly Lazy<string> Loaded = new(Load);
+
+    /// <summary>Where libtorch came from: a folder, or "package".</summary>
+    public static string Source => Loaded.Value;
+
+    /// <summary>Loads libtorch if that has not happened yet. Safe from any thread, any number of times.</summary>
+    /// <exception cref="ModelLoadException">DEEPSEEKR1_LIBTORCH names a folder without a usable libtorch.</exception>
+    public static void Initialize() => _ = Loaded.Value;
+
+    /// <summary>Number of CUDA devices that the loaded libtorch can use; 0 for a CPU build.</summary>
+    public static int CudaDeviceCount
+    {
+        get
+        {
+            Initialize();
+            return torch.cuda.is_available() ? torch.cuda.device_count() : 0;
+        }
+    }
+
+    /// <summary>Sets the threads that one operation may use, for the calling thread.</summary>
+    public static void SetThreads(int count)
+    {
+        Initialize();
+        torch.set_num_threads(count);
+    }
+
+    private static string Load()
+    {
+        if (OperatingSystem.IsLinux())
+        {
+            // libgomp's idle workers spin for milliseconds by default, which costs 10 to 90 times on a busy machine.
+            // Environment.SetEnvironmentVariable does not reach native code that reads environ, setenv does.
+            SetNativeVariable("GOMP_SPINCOUNT", "1000", 0);
+
+            // Blocks over 32 MB would go back to the kernel at every free and be faulted in again at every allocation.
+            const int TrimThreshold = -1, MmapThreshold = -3;
+            TuneMalloc(MmapThreshold, 1 << 30);
+            TuneMalloc(TrimThreshold, 2_000_000_000);
+        }
+
+        var folder = Environment.GetEnvironmentVariable(LibraryVariable);
+        if (!string.IsNullOrEmpty(folder))
+            ForeignLibTorch.Use(folder);
+        torch.InitializeDeviceType(DeviceType.CPU);
+        return string.IsNullOrEmpty(folder) ? "package" : folder;
+    }
+
+    [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int SetNativeVariable(string name, string value, int overwrite);
+
+    [LibraryImport("libc", EntryPoint = "mallopt")]
+    private static partial int TuneMalloc(int parameter, int value);
+}
+
+/// <summary>
+/// Makes TorchSharp run on a libtorch outside the package. TorchSharp binds to LibTorchSharp, which in turn needs libtorch by
+/// name; the loader satisfies that need with a library of the same name that is already in the process.
+/// </summary>
+internal static class ForeignLibTorch
+{
+    private static readonly string[] Required = ["libc10.so", "libtorch_cpu.so", "libtorch.so"];
+    private static readonly string[] Optional = ["libc10_cuda.so", "libtorch_cuda.so"];
+
+    /// <summary>Loads the folder's libraries and points every later look-up at them.</summary>
+    public static void Use(string folder)
+    {
+        foreach (var name in Required)
+            if (!File.Exists(Path.Combine(folder, name)))
+                throw new ModelLoadException(
+                    $"{TorchRuntime.LibraryVariable}='{folder}' has no {name}. Name the folder that holds libtorch_cpu.so, for example "
+                    + "torch/lib of a Python install, or unset the variable to use the packaged libtorch.");
+
+        var handles = new Dictionary<string, IntPtr>();
+        foreach (var name in Required[..2].Concat(Optional).Append(Required[2]))
+        {
+            var path = Path.Combine(folder, name);
+            if (!File.Exists(path))
+                continue;
+            try
+            {
+                handles[name] = NativeLibrary.Load(path);
+            }
+            catch (DllNotFoundException e)
+            {
+                throw new ModelLoadException($"{TorchRuntime.LibraryVariable}: '{path}' does not load: {e.Message}", e);
+            }
+        }
+
+        IntPtr Resolve(string name, Assembly assembly, DllImportSearchPath? search)
+            => handles.TryGetValue($"lib{name}.so", out var handle) ? handle : IntPtr.Zero;
+
+        NativeLibrary.SetDllImportResolver(typeof(TorchShim).Assembly, Resolve);
+    }
+}

@@ -1,0 +1,177 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Compute;
+
+/// <summary>
+/// libtorch's C interface (the stable shim that libtorch_cpu exports): any operator by name, tensors over foreign memory,
+/// libtorch's own thread pool. Everything here runs on the calling thread.
+/// </summary>
+public static unsafe class TorchShim
+{
+    private const string Library = "torch_cpu";
+
+    /// <summary>Body of a parallel loop: [begin, end) and the context that the caller passed.</summary>
+    private static readonly ulong AbiVersion = ReadAbiVersion();
+
+    [DllImport(Library)] private static extern ulong aoti_torch_abi_version();
+    [DllImport(Library)] private static extern int torch_call_dispatcher(byte* op, byte* overload, ulong* stack, ulong abiVersion);
+    [DllImport(Library)] private static extern int aoti_torch_new_tensor_handle(IntPtr tensor, out IntPtr fresh);
+    [DllImport(Library)] private static extern int aoti_torch_get_data_ptr(IntPtr tensor, out IntPtr data);
+    [DllImport(Library)] private static extern int aoti_torch_view_dtype(IntPtr tensor, int dtype, out IntPtr result);
+    [DllImport(Library)]
+    private static extern int aoti_torch_create_tensor_from_blob(
+        void* data, long dimensions, long* sizes, long* strides, long storageOffset, int dtype, int deviceType, int deviceIndex, out IntPtr result);
+    [DllImport(Library)] private static extern int torch_new_list_reserve_size(nuint count, out IntPtr list);
+    [DllImport(Library)] private static extern int torch_new_string_handle(byte* text, nuint length, out IntPtr handle);
+    [DllImport(Library)] private static extern int torch_parallel_for(long begin, long end, long grain, delegate* unmanaged[Cdecl]<long, long, void*, void> body, void* context);
+
+    private static ulong ReadAbiVersion()
+    {
+        TorchRuntime.Initialize();
+        return aoti_torch_abi_version();
+    }
+
+    /// <summary>Address of the first element. The tensor must be on the CPU and stay alive while the address is used.</summary>
+    public static void* Data(Tensor tensor)
+    {
+        Check(aoti_torch_get_data_ptr(tensor.Handle, out var data), "get_data_ptr");
+        return (void*)data;
+    }
+
+    /// <summary>
+    /// A contiguous CPU tensor over foreign memory, without a copy. The memory must outlive the tensor and is never written by us.
+    /// Any alignment will do.
+    /// </summary>
+    public static Tensor FromMemory(void* data, ReadOnlySpan<long> shape, DType type)
+    {
+        Span<long> strides = stackalloc long[shape.Length];
+        long step = 1;
+        for (int i = shape.Length - 1; i >= 0; i--)
+        {
+            strides[i] = step;
+            step *= shape[i];
+        }
+
+        return FromMemory(data, shape, strides, type);
+    }
+
+    /// <summary>A strided CPU tensor over foreign memory, without a copy; strides in elements.</summary>
+    public static Tensor FromMemory(void* data, ReadOnlySpan<long> shape, ReadOnlySpan<long> strides, DType type)
+    {
+        TorchRuntime.Initialize();
+        fixed (long* sizesPointer = shape)
+        fixed (long* stridesPointer = strides)
+        {
+            long none = 0;
+            Check(
+                aoti_torch_create_tensor_from_blob(
+                    data, shape.Length, sizesPointer == null ? &none : sizesPointer, stridesPointer == null ? &none : stridesPointer,
+                    0, (int)type.ToScalarType(), 0, -1, out var handle),
+                "create_tensor_from_blob");
+            return Tensor.UnsafeCreateTensor(handle);
+        }
+    }
+
+    /// <summary>The same bytes as another element type (last dimension scaled by the size ratio). A view.</summary>
+    public static Tensor ViewAs(Tensor tensor, DType type)
+    {
+        Check(aoti_torch_view_dtype(tensor.Handle, (int)type.ToScalarType(), out var handle), "view_dtype");
+        return Tensor.UnsafeCreateTensor(handle);
+    }
+
+    /// <summary>
+    /// Lays a dense CPU weight [N, K] out for <see cref="PackedLinear"/>. The result is opaque: it cannot be sliced or joined.
+    /// </summary>
+    public static Tensor PackLinear(Tensor weight)
+    {
+        ulong* stack = stackalloc ulong[8];
+        stack[0] = Handle(weight);
+        stack[1] = Some(1);
+        return Call("mkldnn::_reorder_linear_weight"u8, stack);
+    }
+
+    /// <summary>x [M, K] times a packed weight, plus bias: [M, N] in x's type.</summary>
+    public static Tensor PackedLinear(Tensor x, Tensor packed, Tensor? bias)
+    {
+        ulong* stack = stackalloc ulong[8];
+        stack[0] = Handle(x);
+        stack[1] = Handle(packed);
+        stack[2] = bias is null ? 0 : Some(Handle(bias));
+        stack[3] = Text("none"u8);
+        Check(torch_new_list_reserve_size(0, out var list), "new_list");
+        stack[4] = (ulong)list;
+        stack[5] = 0;
+        return Call("mkldnn::_linear_pointwise"u8, stack);
+    }
+
+    /// <summary>Runs body over [begin, end) on libtorch's threads, at least <paramref name="grain"/> items a piece.</summary>
+    /// <param name="begin">First item.</param>
+    /// <param name="end">One past the last item.</param>
+    /// <param name="grain">Smallest piece.</param>
+    /// <param name="body">Called with a sub-range, on several threads at once. Must not throw.</param>
+    public static void ParallelFor(long begin, long end, long grain, Action<long, long> body)
+    {
+        if (end <= begin)
+            return;
+        if (end - begin <= grain || get_num_threads() == 1)
+        {
+            body(begin, end);
+            return;
+        }
+
+        var handle = GCHandle.Alloc(body);
+        try
+        {
+            Check(torch_parallel_for(begin, end, grain, &Invoke, (void*)GCHandle.ToIntPtr(handle)), "parallel_for");
+        }
+        finally
+        {
+            handle.Free();
+        }
+    }
+
+    [UnmanagedCallersOnly(CallConvs = [typeof(System.Runtime.CompilerServices.CallConvCdecl)])]
+    private static void Invoke(long begin, long end, void* context)
+        => ((Action<long, long>)GCHandle.FromIntPtr((IntPtr)context).Target!)(begin, end);
+
+    private static ulong Handle(Tensor tensor)
+    {
+        // The callee consumes the handle it is given, so it gets one of its own.
+        Check(aoti_torch_new_tensor_handle(tensor.Handle, out var fresh), "new_tensor_handle");
+        return (ulong)fresh;
+    }
+
+    private static ulong Some(ulong value)
+    {
+        // Optional arguments travel as a pointer to a malloc'ed cell, which the callee frees.
+        var cell = (ulong*)NativeMemory.Alloc(sizeof(ulong));
+        *cell = value;
+        return (ulong)cell;
+    }
+
+    private static ulong Text(ReadOnlySpan<byte> text)
+    {
+        fixed (byte* bytes = text)
+        {
+            Check(torch_new_string_handle(bytes, (nuint)text.Length, out var handle), "new_string");
+            return (ulong)handle;
+        }
+    }
+
+    private static Tensor Call(ReadOnlySpan<byte> op, ulong* stack)
+    {
+        byte none = 0;
+        fixed (byte* name = op)
+            if (torch_call_dispatcher(name, &none, stack, AbiVersion) != 0)
+                throw new InvalidOperationException($"libtorch refused {Encoding.ASCII.GetString(op)}; its message is on stderr.");
+        return Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
+    }
+
+    private static void Check(int status, string operation)
+    {
+        if (status != 0)
+            throw new InvalidOperationException($"libtorch's {operation} failed; its message is on stderr.");
+    }
+}

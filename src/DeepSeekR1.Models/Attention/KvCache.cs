@@ -1,0 +1,72 @@
+using DeepSeekR1.Compute;
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Models.Attention;
+
+/// <summary>
+/// The paged cache of one rank. Grouped-query attention keeps keys and values [slots, G, D] per layer; latent attention keeps
+/// one row [slots, 1, latent + rope] and nothing expanded. Slot = block * block size + offset.
+/// </summary>
+public sealed class KvCache : IDisposable
+{
+    private readonly Tensor[] _keys;
+    private readonly Tensor[] _values;
+
+    /// <summary>Allocates the cache, zeroed.</summary>
+    public KvCache(ModelConfig config, RankContext rank, int numBlocks, int blockSize)
+    {
+        BlockSize = blockSize;
+        NumBlocks = numBlocks;
+        var (heads, width) = Layout(config, rank.WorldSize);
+        long slots = (long)numBlocks * blockSize;
+        Tensor Fresh() => zeros([slots, heads, width], rank.Type, rank.Device).DetachFromDisposeScope();
+        _keys = [.. Enumerable.Range(0, config.NumLayers).Select(_ => Fresh())];
+        _values = config.Mla is null ? [.. Enumerable.Range(0, config.NumLayers).Select(_ => Fresh())] : _keys;
+        Bytes = numBlocks * (long)blockSize * BytesPerToken(config, rank.WorldSize, rank.Type.ElementSize());
+    }
+
+    /// <summary>Tokens per block.</summary>
+    public int BlockSize { get; }
+
+    /// <summary>Number of blocks.</summary>
+    public int NumBlocks { get; }
+
+    /// <summary>Bytes allocated.</summary>
+    public long Bytes { get; }
+
+    /// <summary>Keys of a layer [slots, G, D]; for latent attention the latent rows.</summary>
+    public Tensor Keys(int layer) => _keys[layer];
+
+    /// <summary>Values of a layer [slots, G, D]; for latent attention the same rows as the keys.</summary>
+    public Tensor Values(int layer) => _values[layer];
+
+    /// <summary>Bytes that one token takes in all layers of one rank.</summary>
+    public static long BytesPerToken(ModelConfig config, int worldSize, int elementBytes)
+    {
+        var (heads, width) = Layout(config, worldSize);
+        return (long)config.NumLayers * heads * width * elementBytes * (config.Mla is null ? 2 : 1);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (var tensor in _keys.Concat(_values).Distinct<Tensor>(ReferenceEqualityComparer.Instance))
+            tensor.Dispose();
+    }
+
+    /// <summary>Heads and width of one row. The latent is shared by all heads, so every rank keeps all of it.</summary>
+    private static (int Heads, int Width) Layout(ModelConfig config, int worldSize) => config.Mla is { } mla
+        ? (1, mla.LatentRank + mla.RopeWidth)
+        : (Math.Max(1, config.NumKvHeads / worldSize), config.HeadDim);
+}
+
+/// <summary>Sizes of compute types.</summary>
+internal static class ScalarTypeSizes
+{
+    /// <summary>Bytes of one element.</summary>
+    public static int ElementSize(this ScalarType type) => type switch
+    {
+        ScalarType.Float32 => DType.Float32.Bytes(),
+        _ => DType.BFloat16.Bytes(),
+    };
+}

@@ -1,0 +1,229 @@
+using System.Text.Json;
+using DeepSeekR1.Compute;
+using DeepSeekR1.Compute.Kernels;
+
+namespace DeepSeekR1.Models;
+
+/// <summary>
+/// config.json to <see cref="ModelConfig"/>, in the old and the new spelling of the field's libraries. Refuses what is not
+/// implemented by naming field and value: a wrong number is worse than no answer.
+/// </summary>
+public sealed class ModelConfigReader
+{
+    private readonly JsonElement _root;
+    private readonly string _source;
+
+    private ModelConfigReader(JsonElement root, string source)
+    {
+        _root = root;
+        _source = source;
+    }
+
+    /// <summary>Architectures that are implemented.</summary>
+    public static IReadOnlyList<string> Architectures { get; } =
+        ["DeepseekV3ForCausalLM", "LlamaForCausalLM", "Qwen2ForCausalLM", "Qwen3ForCausalLM"];
+
+    /// <summary>Reads the config.json of a checkpoint folder.</summary>
+    /// <exception cref="ModelLoadException">It is missing, malformed or describes something that is not implemented.</exception>
+    public static ModelConfig Read(string folder)
+    {
+        var path = Path.Combine(folder, "config.json");
+        if (!File.Exists(path))
+            throw new ModelLoadException(
+                $"'{folder}' has no config.json. MODEL must be a checkpoint folder as published on the hub (config.json, "
+                + "*.safetensors, tokenizer.json) or a .gguf file.");
+        try
+        {
+            return Parse(File.ReadAllText(path), path);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new ModelLoadException($"'{path}' cannot be read: {e.Message}", e);
+        }
+    }
+
+    /// <summary>Parses the text of a config.json.</summary>
+    /// <param name="json">The text.</param>
+    /// <param name="source">Name for error messages.</param>
+    public static ModelConfig Parse(string json, string source = "config.json")
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(json);
+            if (document.RootElement.ValueKind != JsonValueKind.Object)
+                throw new ModelLoadException($"{source} is not a JSON object.");
+            return new ModelConfigReader(document.RootElement, source).Build();
+        }
+        catch (JsonException e)
+        {
+            throw new ModelLoadException($"{source} is not valid JSON: {e.Message}", e);
+        }
+    }
+
+    private ModelConfig Build()
+    {
+        var architecture = ReadArchitecture();
+        Require("hidden_act", Text("hidden_act") ?? "silu", "silu", "swish");
+        RefuseSlidingWindow();
+        int hidden = Int("hidden_size", 1), heads = Int("num_attention_heads", 1), layers = Int("num_hidden_layers", 1);
+        var mla = architecture == "DeepseekV3ForCausalLM" ? ReadMla() : null;
+        int kvHeads = mla is null ? Int("num_key_value_heads", 1, heads) : heads;
+        int headDim = mla is null ? Int("head_dim", 1, hidden / heads) : mla.NopeWidth + mla.RopeWidth;
+        if (mla is null && heads % kvHeads != 0)
+            throw Refuse("num_key_value_heads", kvHeads.ToString(), $"a divisor of num_attention_heads ({heads})");
+        int positions = Int("max_position_embeddings", 1, 2048);
+        bool attentionBias = Flag("attention_bias");
+        var config = new ModelConfig
+        {
+            Architecture = architecture,
+            VocabSize = Int("vocab_size", 1),
+            HiddenSize = hidden,
+            IntermediateSize = Int("intermediate_size", 1),
+            NumLayers = layers,
+            NumHeads = heads,
+            NumKvHeads = kvHeads,
+            HeadDim = headDim,
+            RmsNormEps = Number("rms_norm_eps") ?? 1e-6,
+            QkvBias = architecture == "Qwen2ForCausalLM" || attentionBias,
+            OutputBias = architecture != "Qwen2ForCausalLM" && attentionBias,
+            MlpBias = Flag("mlp_bias"),
+            QkNorm = architecture == "Qwen3ForCausalLM",
+            TieWordEmbeddings = Flag("tie_word_embeddings"),
+            MaxPositions = positions,
+            Rope = new RopeReader(_root, _source).Read(mla?.RopeWidth ?? headDim, positions, mla is not null),
+            Mla = mla,
+            Moe = mla is null ? null : ReadMoe(),
+            NumMtpLayers = mla is null ? 0 : Int("num_nextn_predict_layers", 0, 0),
+            Fp8Block = ReadFp8(),
+            DeclaredType = ReadType(),
+            BosTokenId = Member("bos_token_id") is { ValueKind: JsonValueKind.Number } bos ? bos.GetInt32() : null,
+            EosTokenIds = ReadIds(Member("eos_token_id")),
+        };
+        if (mla is not null && attentionBias)
+            throw Refuse("attention_bias", "true", "false for DeepSeek-V3");
+        return config;
+    }
+
+    private string ReadArchitecture()
+    {
+        var names = Member("architectures") is { ValueKind: JsonValueKind.Array } list
+            ? list.EnumerateArray().Where(e => e.ValueKind == JsonValueKind.String).Select(e => e.GetString()!).ToArray()
+            : [];
+        var name = names.FirstOrDefault() ?? Text("model_type") switch
+        {
+            "deepseek_v3" => "DeepseekV3ForCausalLM",
+            "qwen2" => "Qwen2ForCausalLM",
+            "qwen3" => "Qwen3ForCausalLM",
+            "llama" => "LlamaForCausalLM",
+            var other => other ?? "",
+        };
+        return Architectures.Contains(name)
+            ? name
+            : throw Refuse("architectures", name.Length == 0 ? "(nothing)" : name, string.Join(", ", Architectures));
+    }
+
+    private MlaConfig ReadMla() => new(
+        Member("q_lora_rank") is { ValueKind: JsonValueKind.Number } ? Int("q_lora_rank", 1) : null,
+        Int("kv_lora_rank", 1),
+        Int("qk_nope_head_dim", 1),
+        Int("qk_rope_head_dim", 2),
+        Int("v_head_dim", 1));
+
+    private MoeConfig? ReadMoe()
+    {
+        if (Member("n_routed_experts") is not { ValueKind: JsonValueKind.Number })
+            return null;
+        Require("topk_method", Text("topk_method") ?? "noaux_tc", "noaux_tc");
+        Require("scoring_func", Text("scoring_func") ?? "sigmoid", "sigmoid");
+        int frequency = Int("moe_layer_freq", 1, 1);
+        if (frequency != 1)
+            throw Refuse("moe_layer_freq", frequency.ToString(), "1");
+        int experts = Int("n_routed_experts", 1), groups = Int("n_group", 1, 1), topGroups = Int("topk_group", 1, 1);
+        int topK = Int("num_experts_per_tok", 1);
+        if (experts % groups != 0)
+            throw Refuse("n_group", groups.ToString(), $"a divisor of n_routed_experts ({experts})");
+        if (topGroups > groups)
+            throw Refuse("topk_group", topGroups.ToString(), $"at most n_group ({groups})");
+        if (topK > experts / groups * topGroups)
+            throw Refuse("num_experts_per_tok", topK.ToString(), $"at most the {experts / groups * topGroups} experts of the kept groups");
+        var rule = new RoutingRule(topK, groups, topGroups, Flag("norm_topk_prob", true), Number("routed_scaling_factor") ?? 1);
+        return new MoeConfig(experts, Int("n_shared_experts", 0, 0), Int("moe_intermediate_size", 1), Int("first_k_dense_replace", 0, 0), rule);
+    }
+
+    private void RefuseSlidingWindow()
+    {
+        bool used = Flag("use_sliding_window") && Member("sliding_window") is { ValueKind: JsonValueKind.Number };
+        if (used && Int("max_window_layers", 0, 0) < Int("num_hidden_layers", 1))
+            throw Refuse("use_sliding_window", "true", "false (attention over a window is not implemented)");
+        if (Member("layer_types") is { ValueKind: JsonValueKind.Array } types)
+            foreach (var type in types.EnumerateArray())
+                if (type.GetString() is { } text && text != "full_attention")
+                    throw Refuse("layer_types", text, "full_attention");
+    }
+
+    private (int, int)? ReadFp8()
+    {
+        if (Member("quantization_config") is not { ValueKind: JsonValueKind.Object } quantization)
+            return null;
+        var method = quantization.TryGetProperty("quant_method", out var m) ? m.GetString() ?? "" : "";
+        if (method != "fp8")
+            throw Refuse("quantization_config.quant_method", method, "fp8 (128 x 128 blocks)");
+        if (quantization.TryGetProperty("fmt", out var format) && format.GetString() is { } name && name != "e4m3")
+            throw Refuse("quantization_config.fmt", name, "e4m3");
+        if (quantization.TryGetProperty("scale_fmt", out var scale) && scale.GetString() is { } kind)
+            throw Refuse("quantization_config.scale_fmt", kind, "nothing (float32 scales)");
+        if (!quantization.TryGetProperty("weight_block_size", out var block) || block.ValueKind != JsonValueKind.Array || block.GetArrayLength() != 2)
+            throw Refuse("quantization_config.weight_block_size", block.ToString(), "two block sizes, for example [128, 128]");
+        return (block[0].GetInt32(), block[1].GetInt32());
+    }
+
+    private DType? ReadType()
+    {
+        var name = Text("torch_dtype") ?? Text("dtype");
+        if (name is null)
+            return null;
+        return DTypes.ParseComputeType(name) ?? throw Refuse("torch_dtype", name, "float32, bfloat16 or float16");
+    }
+
+    internal static IReadOnlyList<int> ReadIds(JsonElement? element) => element switch
+    {
+        { ValueKind: JsonValueKind.Number } one => [one.GetInt32()],
+        { ValueKind: JsonValueKind.Array } many => [.. many.EnumerateArray().Select(e => e.GetInt32())],
+        _ => [],
+    };
+
+    private JsonElement? Member(string name) => _root.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
+
+    private string? Text(string name) => Member(name) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
+
+    private bool Flag(string name, bool standard = false) => Member(name) is { } value
+        ? value.ValueKind switch
+        {
+            JsonValueKind.True => true,
+            JsonValueKind.False => false,
+            _ => throw Refuse(name, value.ToString(), "true or false"),
+        }
+        : standard;
+
+    private double? Number(string name) => Member(name) is { } value
+        ? value.ValueKind == JsonValueKind.Number ? value.GetDouble() : throw Refuse(name, value.ToString(), "a number")
+        : null;
+
+    private int Int(string name, int minimum, int? standard = null)
+    {
+        if (Member(name) is not { } value)
+            return standard ?? throw new ModelLoadException($"{_source} has no '{name}', which this architecture needs.");
+        if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out int number) || number < minimum)
+            throw Refuse(name, value.ToString(), $"a whole number of at least {minimum}");
+        return number;
+    }
+
+    private void Require(string field, string value, params string[] known)
+    {
+        if (!known.Contains(value))
+            throw Refuse(field, value, string.Join(" or ", known));
+    }
+
+    private ModelLoadException Refuse(string field, string value, string wanted)
+        => new($"{_source}: {field} is {value}; implemented is {wanted}.");
+}

@@ -1,0 +1,91 @@
+using DeepSeekR1.Compute.Kernels;
+using DeepSeekR1.Models.Layers;
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Models.Moe;
+
+/// <summary>
+/// Mixture of experts (DeepSeek-V3 paper, section 2.1.2): a router picks a few experts for every row, shared experts see all
+/// rows. The shared experts' sum is not scaled. Every expert is split over the ranks by its inner width.
+/// </summary>
+public sealed class MoeLayer : IFeedForward
+{
+    private readonly RankContext _rank;
+    private readonly MoeConfig _moe;
+    private readonly int _layer;
+    private readonly Weight _routerWeight, _routerBias;
+    private readonly List<Linear> _linears = [];
+    private readonly GatedMlp? _shared;
+    private ExpertWeights[]? _experts;
+
+    /// <summary>Declares the layer under a prefix such as <c>model.layers.3.mlp</c>.</summary>
+    public MoeLayer(ModelConfig config, RankContext rank, int layer, string prefix)
+    {
+        _rank = rank;
+        _moe = config.Moe ?? throw new ArgumentException("The model has no experts.", nameof(config));
+        _layer = layer;
+        int hidden = config.HiddenSize;
+
+        // The router works in float32 whatever the compute type is: near ties decide which experts run.
+        _routerWeight = new Weight(rank, [_moe.ExpertCount, hidden], ScalarType.Float32);
+        _routerBias = new Weight(rank, [_moe.ExpertCount], ScalarType.Float32);
+        for (int e = 0; e < _moe.ExpertCount; e++)
+        {
+            var expert = $"{prefix}.experts.{e}";
+            _linears.Add(Linear.ByOutputs(rank, [new($"{expert}.gate_proj", _moe.ExpertWidth), new($"{expert}.up_proj", _moe.ExpertWidth)], hidden));
+            _linears.Add(Linear.ByInputs(rank, $"{expert}.down_proj", _moe.ExpertWidth, hidden));
+        }
+
+        if (_moe.SharedExperts > 0)
+            _shared = new GatedMlp(rank, $"{prefix}.shared_experts", hidden, _moe.ExpertWidth * _moe.SharedExperts);
+        Weights =
+        [
+            WeightSpec.Replicated($"{prefix}.gate.weight", [_moe.ExpertCount, hidden], _routerWeight),
+            WeightSpec.Replicated($"{prefix}.gate.e_score_correction_bias", [_moe.ExpertCount], _routerBias),
+            .. _linears.SelectMany(l => l.Weights),
+            .. _shared?.Weights ?? [],
+        ];
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyList<WeightSpec> Weights { get; }
+
+    /// <summary>Called with (layer, experts, weights) after every routing; for tests and diagnosis.</summary>
+    internal Action<int, Tensor, Tensor>? ObserveRouting { get; set; }
+
+    /// <inheritdoc/>
+    public Tensor Forward(Tensor x)
+    {
+        var (experts, weights) = Route(x);
+        ObserveRouting?.Invoke(_layer, experts, weights);
+        using (experts)
+        using (weights)
+        {
+            _experts ??= [.. Enumerable.Range(0, _moe.ExpertCount).Select(e => new ExpertWeights(_linears[2 * e].Prepared, _linears[2 * e + 1].Prepared))];
+            var routed = _rank.Kernels.Experts(x, experts, weights, _experts, 0);
+            if (_rank.WorldSize > 1)
+                _rank.Communicator.AllReduce(routed);
+            if (_shared is null)
+                return routed;
+            using (routed)
+            using (var shared = _shared.Forward(x))
+                return routed + shared;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _routerWeight.Dispose();
+        _routerBias.Dispose();
+        _linears.ForEach(l => l.Dispose());
+        _shared?.Dispose();
+    }
+
+    private (Tensor Experts, Tensor Weights) Route(Tensor x)
+    {
+        using var wide = x.to(ScalarType.Float32);
+        using var logits = nn.functional.linear(wide, _routerWeight.Value);
+        return _rank.Kernels.Route(logits, _routerBias.Value, _moe.Rule);
+    }
+}
