@@ -114,9 +114,10 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
         string text = _detokenizer.Append(id);
         _unparsed.Enqueue((id, text.Length));
         bool checkStops = _stops is not null && CompletionTokens > plan.Settings.MinTokens;
-        _released.Append(checkStops ? _stops!.Append(text) : text);
+        var safe = checkStops ? _stops!.Append(text) : new StopStringResult(text, null);
+        _released.Append(safe.Text);
         ParseReleased(partial: false);
-        return checkStops && _stops!.Stopped;
+        return safe.IsStopped;
     }
 
     private AnswerEnd StopHere()
@@ -133,9 +134,9 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
         bool stopped = false;
         if (_stops is not null)
         {
-            tail = tail.Length > 0 ? _stops.Append(tail) : "";
-            stopped = _stops.Stopped;
-            tail += stopped ? "" : _stops.Flush();
+            var last = _stops.Append(tail);
+            stopped = last.IsStopped;
+            tail = last.Text + _stops.Flush();
         }
         _released.Append(tail);
         ParseReleased(partial: true);
