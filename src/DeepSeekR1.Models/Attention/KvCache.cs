@@ -12,14 +12,14 @@ public sealed class KvCache : IDisposable
     private readonly Tensor[] _keys;
     private readonly Tensor[] _values;
 
-    /// <summary>Allocates the cache, zeroed.</summary>
+    /// <summary>Allocates the cache. Not cleared: a slot is always written before it is read, and pages nobody writes cost nothing.</summary>
     public KvCache(ModelConfig config, RankContext rank, int numBlocks, int blockSize)
     {
         BlockSize = blockSize;
         NumBlocks = numBlocks;
         var (heads, width) = Layout(config, rank.WorldSize);
         long slots = (long)numBlocks * blockSize;
-        Tensor Fresh() => zeros([slots, heads, width], rank.Type, rank.Device).DetachFromDisposeScope();
+        Tensor Fresh() => empty([slots, heads, width], rank.Type, rank.Device).DetachFromDisposeScope();
         _keys = [.. Enumerable.Range(0, config.NumLayers).Select(_ => Fresh())];
         _values = config.Mla is null ? [.. Enumerable.Range(0, config.NumLayers).Select(_ => Fresh())] : _keys;
         Bytes = numBlocks * (long)blockSize * BytesPerToken(config, rank.WorldSize, rank.Type.ElementSize());

@@ -1,0 +1,230 @@
+using System.Text.Json;
+using DeepSeekR1.Compute;
+using DeepSeekR1.Compute.Collectives;
+using DeepSeekR1.Compute.Kernels;
+using DeepSeekR1.Engine.Execution;
+using DeepSeekR1.Models;
+using DeepSeekR1.Models.Attention;
+using DeepSeekR1.Models.Checkpoints;
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Engine;
+
+/// <summary>What a load yields: the running parts and the facts about them.</summary>
+internal sealed record LoadedEngine(RankGroup Ranks, ModelTextAssets TextAssets, EngineFacts Facts);
+
+/// <summary>
+/// Options and a checkpoint to a loaded engine: everything that can be refused is refused here, with the numbers. Order: options,
+/// configuration, device and type, weights, then the cache from what memory is left.
+/// </summary>
+internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress>? progress, Action<string> log, CancellationToken cancellation)
+{
+    private const long DefaultCacheBytes = 4L << 30;
+    private const double ShareOfReading = 0.1, ShareOfWeights = 0.95;
+
+    /// <summary>Loads.</summary>
+    /// <exception cref="ModelLoadException">The checkpoint, an option or the machine does not allow it.</exception>
+    public LoadedEngine Load()
+    {
+        CheckOptions();
+        Report("checkpoint", 0);
+        bool gguf = options.ModelPath.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase);
+        if (gguf ? !File.Exists(options.ModelPath) : !Directory.Exists(options.ModelPath))
+            throw new ModelLoadException(
+                $"MODEL '{options.ModelPath}' does not exist. Name a checkpoint folder (config.json, *.safetensors, tokenizer.json) or a .gguf file.");
+        var config = gguf ? null : ModelConfigReader.Read(options.ModelPath);
+        using var checkpoint = Checkpoint.Open(options.ModelPath);
+        config ??= ((GgufCheckpoint)checkpoint).Config;
+        var assets = checkpoint is GgufCheckpoint source ? ModelTextAssetsReader.FromGguf(source.File) : ModelTextAssetsReader.FromFolder(options.ModelPath);
+        var rank = ChooseRank(config);
+        Report("weights", ShareOfReading);
+        var model = CausalLm.Create(config, rank);
+        try
+        {
+            var report = WeightLoader.Load(
+                model, checkpoint, done => Report("weights", ShareOfReading + (ShareOfWeights - ShareOfReading) * done), cancellation);
+            log($"{config.Architecture}: {report.Parameters:N0} parameters, {Size(report.Bytes)} as {Name(rank.Type)} on {rank.Device}.");
+            if (report.Ignored.Count > 0)
+                log($"{report.Ignored.Count} tensors of the checkpoint are not used: {string.Join(", ", report.Ignored.Take(5))}{(report.Ignored.Count > 5 ? ", ..." : "")}");
+            log($"Kernels: {rank.Kernels.Description}.");
+            Report("cache", ShareOfWeights);
+            var (blocks, maxLength) = SizeCache(config, rank);
+            var cache = new KvCache(config, rank, blocks, options.BlockSize);
+            log($"KV cache: {(long)blocks * options.BlockSize:N0} tokens in {blocks:N0} blocks of {options.BlockSize}, {Size(cache.Bytes)}.");
+            return new LoadedEngine(
+                new RankGroup(new ModelRunner(model, cache)), assets, Facts(config, rank, report, cache, maxLength));
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    private void CheckOptions()
+    {
+        static void InRange(string flag, long value, long low, long high)
+        {
+            if (value < low || value > high)
+                throw new ModelLoadException($"{flag} is {value}; it must be between {low} and {high}.");
+        }
+
+        InRange("--max-num-seqs", options.MaxNumSeqs, 1, 65536);
+        InRange("--max-num-batched-tokens", options.MaxNumBatchedTokens, 1, 1 << 20);
+        InRange("--block-size", options.BlockSize, 1, 1024);
+        InRange("--max-queue", options.MaxQueue, 1, 1 << 20);
+        if (options.TensorParallelSize != 1)
+            throw new ModelLoadException($"--tensor-parallel-size is {options.TensorParallelSize}; this version runs on 1 rank. Several ranks come with sharded execution.");
+        if (options.MaxNumBatchedTokens < options.MaxNumSeqs)
+            throw new ModelLoadException(
+                $"--max-num-batched-tokens ({options.MaxNumBatchedTokens}) is below --max-num-seqs ({options.MaxNumSeqs}): not every sequence could get a token each step. Raise the first or lower the second.");
+    }
+
+    private RankContext ChooseRank(ModelConfig config)
+    {
+        TorchRuntime.Initialize();
+        var device = ChooseDevice();
+        var type = ChooseType(config, device);
+        var kernels = device.type == TorchSharp.DeviceType.CPU ? CpuKernels.CreateOrReference() : new TorchKernels();
+        return new RankContext(new SingleRank(), kernels, device, type);
+    }
+
+    private Device ChooseDevice()
+    {
+        int gpus = options.Device == "cpu" ? 0 : TorchRuntime.CudaDeviceCount;
+        return options.Device switch
+        {
+            "cpu" => CPU,
+            "auto" => gpus > 0 ? new Device(TorchSharp.DeviceType.CUDA, 0) : CPU,
+            "cuda" when gpus > 0 => new Device(TorchSharp.DeviceType.CUDA, 0),
+            "cuda" => throw new ModelLoadException(
+                $"--device cuda: libtorch ({TorchRuntime.Source}) sees no CUDA device. Build with -p:TorchBackend=cuda or set {TorchRuntime.LibraryVariable} "
+                + "to a CUDA libtorch, and check that nvidia-smi lists a GPU; or use --device cpu."),
+            var other => throw new ModelLoadException($"--device is '{other}'; it must be auto, cpu or cuda."),
+        };
+    }
+
+    private ScalarType ChooseType(ModelConfig config, Device device)
+    {
+        if (options.DType != "auto")
+            return (DTypes.ParseComputeType(options.DType)
+                ?? throw new ModelLoadException($"--dtype is '{options.DType}'; it must be auto, float32, bfloat16 or float16.")).ToScalarType();
+
+        // A GGUF file declares no type, and its decoded blocks are exact in float32 only.
+        var declared = config.DeclaredType ?? DType.Float32;
+        bool halfOnCpu = declared == DType.Float16 && device.type == TorchSharp.DeviceType.CPU;
+        if (halfOnCpu)
+            log("--dtype auto: the checkpoint is float16, which CPUs compute slowly; bfloat16 is used. Set --dtype to choose.");
+        return (halfOnCpu ? DType.BFloat16 : declared).ToScalarType();
+    }
+
+    /// <summary>Blocks of the cache and the longest sequence, from options and free memory.</summary>
+    private (int Blocks, int MaxLength) SizeCache(ModelConfig config, RankContext rank)
+    {
+        long blockBytes = KvCache.BytesPerToken(config, rank.WorldSize, rank.Type == ScalarType.Float32 ? 4 : 2) * options.BlockSize;
+        long budget = options.KvCacheMemoryBytes ?? FreeBytes(rank.Device);
+        long wanted = options.MaxModelLen ?? config.MaxPositions;
+        long blocks = options.NumGpuBlocksOverride ?? Math.Min(budget / blockBytes, UsefulBlocks(wanted));
+        if (blocks < 1)
+            throw new ModelLoadException(
+                $"The KV cache gets {Size(budget)}, but one block of {options.BlockSize} tokens takes {Size(blockBytes)}. Raise --kv-cache-memory-bytes or lower --block-size.");
+        long capacity = Math.Min(blocks * options.BlockSize, int.MaxValue);
+        if (options.MaxModelLen is { } asked)
+        {
+            if (asked < 1 || asked > config.MaxPositions)
+                throw new ModelLoadException($"--max-model-len is {asked}; the model allows 1 to {config.MaxPositions} (max_position_embeddings).");
+            if (asked > capacity)
+                throw new ModelLoadException(
+                    $"--max-model-len {asked} does not fit: the KV cache holds {capacity} tokens ({blocks} blocks of {options.BlockSize}, {Size(blocks * blockBytes)}), "
+                    + $"and {asked} tokens need {Size((asked + options.BlockSize - 1L) / options.BlockSize * blockBytes)}. Lower it to {capacity}, or raise --kv-cache-memory-bytes.");
+        }
+        else if (capacity < config.MaxPositions)
+        {
+            log($"Maximum length lowered from the model's {config.MaxPositions} to {capacity} tokens, which is what the KV cache holds. Raise --kv-cache-memory-bytes for more.");
+        }
+
+        return ((int)blocks, (int)Math.Min(wanted, capacity));
+    }
+
+    /// <summary>More blocks than all sequences at full length can fill would never be used.</summary>
+    private long UsefulBlocks(long length) => Math.Min(int.MaxValue, (length + options.BlockSize - 1) / options.BlockSize * options.MaxNumSeqs);
+
+    private long FreeBytes(Device device)
+    {
+        if (device.type == TorchSharp.DeviceType.CPU)
+            return Math.Min(DefaultCacheBytes, MachineMemory.FreeHostBytes() / 2);
+        var (free, total) = MachineMemory.CudaBytes();
+        return Math.Max(0, free - (long)((1 - options.GpuMemoryUtilization) * total));
+    }
+
+    private EngineFacts Facts(ModelConfig config, RankContext rank, LoadReport report, KvCache cache, int maxLength)
+    {
+        var generation = options.ModelPath.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)
+            ? (Eos: [], Defaults: new GenerationDefaults())
+            : GenerationConfig.Read(options.ModelPath);
+        return new EngineFacts
+        {
+            Architecture = config.Architecture,
+            DType = Name(rank.Type),
+            Device = rank.Device.type == TorchSharp.DeviceType.CPU ? "cpu" : "cuda",
+            VocabularySize = config.VocabSize,
+            MaxModelLen = maxLength,
+            TrainedContextLength = config.MaxPositions,
+            BlockSize = options.BlockSize,
+            NumBlocks = cache.NumBlocks,
+            ParameterCount = report.Parameters,
+            WeightBytes = report.Bytes,
+            KvCacheBytes = cache.Bytes,
+            EosTokenIds = generation.Eos.Count > 0 ? generation.Eos : config.EosTokenIds,
+            Defaults = generation.Defaults,
+        };
+    }
+
+    private void Report(string phase, double fraction)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        progress?.Report(new LoadProgress(phase, fraction));
+    }
+
+    private static string Name(ScalarType type) => type switch
+    {
+        ScalarType.Float32 => "float32",
+        ScalarType.BFloat16 => "bfloat16",
+        _ => "float16",
+    };
+
+    private static string Size(long bytes) => bytes switch
+    {
+        >= 1L << 30 => $"{bytes / (double)(1L << 30):0.00} GiB",
+        >= 1L << 20 => $"{bytes / (double)(1L << 20):0.0} MiB",
+        _ => $"{bytes / 1024.0:0.0} KiB",
+    };
+}
+
+/// <summary>generation_config.json: end ids and sampling defaults, as vLLM takes them.</summary>
+internal static class GenerationConfig
+{
+    /// <summary>Reads the file of a checkpoint folder; everything is optional.</summary>
+    public static (IReadOnlyList<int> Eos, GenerationDefaults Defaults) Read(string folder)
+    {
+        var path = Path.Combine(folder, "generation_config.json");
+        if (!File.Exists(path))
+            return ([], new GenerationDefaults());
+        try
+        {
+            using var document = JsonDocument.Parse(File.ReadAllBytes(path));
+            var root = document.RootElement;
+            double? Number(string name) => root.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number ? value.GetDouble() : null;
+            int[] eos = !root.TryGetProperty("eos_token_id", out var ids) ? []
+                : ids.ValueKind == JsonValueKind.Number ? [ids.GetInt32()]
+                : ids.ValueKind == JsonValueKind.Array ? [.. ids.EnumerateArray().Select(e => e.GetInt32())] : [];
+            return (eos, new GenerationDefaults(
+                (float?)Number("temperature"), (float?)Number("top_p"), (int?)Number("top_k"), (float?)Number("min_p"),
+                (float?)Number("repetition_penalty"), (int?)Number("max_new_tokens")));
+        }
+        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
+        {
+            throw new ModelLoadException($"'{path}' is not a valid generation_config.json: {e.Message}", e);
+        }
+    }
+}

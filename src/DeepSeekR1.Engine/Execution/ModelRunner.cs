@@ -1,0 +1,91 @@
+using DeepSeekR1.Compute;
+using DeepSeekR1.Compute.Kernels;
+using DeepSeekR1.Engine.Scheduling;
+using DeepSeekR1.Models;
+using DeepSeekR1.Models.Attention;
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Engine.Execution;
+
+/// <summary>
+/// One rank's model and cache. <see cref="Run"/> is called on the rank's own thread, one step at a time: one forward over all
+/// rows of the step, then logits only of the rows that sample. Owns both.
+/// </summary>
+/// <remarks>Must not be added here: branches for single features (see <see cref="Scheduler"/>).</remarks>
+public sealed class ModelRunner(CausalLm model, KvCache cache) : IDisposable
+{
+    /// <summary>The model shard.</summary>
+    public CausalLm Model { get; } = model;
+
+    /// <summary>The paged cache.</summary>
+    public KvCache Cache { get; } = cache;
+
+    /// <summary>Form of latent attention; for tests.</summary>
+    public MlaForm MlaForm { get; init; } = MlaForm.Auto;
+
+    /// <summary>Computes a step. Returns one entry per sampling row, in order.</summary>
+    public SampledToken[] Run(ScheduledBatch batch)
+    {
+        using var scope = new TensorScope();
+        var input = BatchBuilder.Build(batch, Cache.BlockSize, Model.Rank.Device);
+        var attention = new PagedAttention(Model.Rank.Kernels, Cache, input.Paged);
+        var states = Model.Forward(input.Ids, new ForwardContext(input.Positions, attention) { MlaForm = MlaForm });
+        if (input.Rows.Count == 0)
+            return [];
+        using var sampled = input.SamplingIndex is { } index ? states.index_select(0, index) : states;
+        return Sampler.Sample(Model.Logits(sampled), input.Rows);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Model.Dispose();
+        Cache.Dispose();
+    }
+}
+
+/// <summary>A step's tensors, in the scope of the step.</summary>
+/// <param name="Ids">[T] int64.</param>
+/// <param name="Positions">[T] int64.</param>
+/// <param name="Paged">Where keys are read and written.</param>
+/// <param name="SamplingIndex">Rows whose logits are wanted, [R] int64; null when it is all rows.</param>
+/// <param name="Rows">How each of them is sampled.</param>
+public sealed record StepInput(Tensor Ids, Tensor Positions, PagedBatch Paged, Tensor? SamplingIndex, IReadOnlyList<SamplingRow> Rows);
+
+/// <summary>Plain arrays of a step to tensors on a device.</summary>
+public static class BatchBuilder
+{
+    /// <summary>Builds the tensors of a step; they belong to the current scope.</summary>
+    public static StepInput Build(ScheduledBatch batch, int blockSize, Device device)
+    {
+        int total = batch.TotalTokens, row = 0;
+        var ids = new long[total];
+        var positions = new long[total];
+        var sequences = new PagedSequence[batch.Sequences.Count];
+        List<long> last = [];
+        List<SamplingRow> rows = [];
+        for (int s = 0; s < sequences.Length; s++)
+        {
+            var part = batch.Sequences[s];
+            var tokens = part.TokenIds.Span;
+            sequences[s] = new PagedSequence(row, tokens.Length, part.Computed + tokens.Length, part.Blocks);
+            for (int i = 0; i < tokens.Length; i++, row++)
+            {
+                ids[row] = tokens[i];
+                positions[row] = part.Computed + i;
+            }
+
+            if (part.Sampling is not { } sampling)
+                continue;
+            last.Add(row - 1);
+            rows.Add(sampling);
+        }
+
+        return new StepInput(
+            tensor(ids, ScalarType.Int64, device),
+            tensor(positions, ScalarType.Int64, device),
+            new PagedBatch(sequences, blockSize, device),
+            last.Count == total ? null : tensor(last, ScalarType.Int64, device),
+            rows);
+    }
+}

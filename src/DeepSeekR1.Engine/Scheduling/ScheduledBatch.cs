@@ -1,0 +1,31 @@
+namespace DeepSeekR1.Engine.Scheduling;
+
+/// <summary>How one row of logits becomes a token.</summary>
+/// <param name="Params">The request's parameters.</param>
+/// <param name="Position">Index of the token in the output, part of the random key.</param>
+/// <param name="Allowed">The only ids that may be chosen; null allows all.</param>
+/// <param name="Forbidden">Ids that may not be chosen (stop tokens before min_tokens); null forbids none.</param>
+public sealed record SamplingRow(SamplingParams Params, int Position, IReadOnlyList<int>? Allowed = null, IReadOnlyList<int>? Forbidden = null);
+
+/// <summary>One sequence's part of a step.</summary>
+/// <param name="TokenIds">Tokens to compute.</param>
+/// <param name="Computed">Tokens before them whose keys are in the cache.</param>
+/// <param name="Blocks">Block table that covers all of them.</param>
+/// <param name="Sampling">How to choose the next token; null when known tokens remain to be computed after this step.</param>
+public sealed record ScheduledSequence(ReadOnlyMemory<int> TokenIds, int Computed, ReadOnlyMemory<int> Blocks, SamplingRow? Sampling);
+
+/// <summary>One step: plain data, no tensors, not changed after it was made. The same for all ranks.</summary>
+/// <param name="Sequences">Parts in row order.</param>
+public sealed record ScheduledBatch(IReadOnlyList<ScheduledSequence> Sequences)
+{
+    /// <summary>Rows of the step.</summary>
+    public int TotalTokens { get; } = Sequences.Sum(s => s.TokenIds.Length);
+}
+
+/// <summary>What the sampler chose for one row.</summary>
+/// <param name="TokenId">The id; -1 when there is an error.</param>
+/// <param name="Logprob">Natural-log probability in the untouched distribution; NaN unless asked for.</param>
+/// <param name="Rank">Number of tokens at least as probable; 0 unless asked for.</param>
+/// <param name="Top">Best tokens of the untouched distribution, best first; null unless asked for.</param>
+/// <param name="Error">Why no token could be chosen; null normally.</param>
+public readonly record struct SampledToken(int TokenId, float Logprob, int Rank, IReadOnlyList<TokenLogprob>? Top, string? Error = null);

@@ -1,0 +1,217 @@
+namespace DeepSeekR1.Engine.Scheduling;
+
+/// <summary>Limits of a step.</summary>
+/// <param name="MaxSequences">Most sequences that hold blocks at once.</param>
+/// <param name="MaxTokens">Most tokens computed in one step.</param>
+/// <param name="MaxLength">Longest sequence, prompt and output.</param>
+public sealed record SchedulerLimits(int MaxSequences, int MaxTokens, int MaxLength);
+
+/// <summary>
+/// Decides which tokens are computed in the next step. Engine thread only; integers only. One rule and no phases: the work of a
+/// sequence is its known minus its computed tokens, within a token budget. Chunks of prompts, single tokens and recomputation
+/// after preemption are all that same rule.
+/// </summary>
+/// <remarks>
+/// Must not be added here: branches for single features. What a feature needs is data on <see cref="Sequence"/> or
+/// <see cref="SamplingRow"/>.
+/// </remarks>
+public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
+{
+    private readonly List<Sequence> _running = [];
+    private readonly LinkedList<Sequence> _waiting = new();
+    private readonly List<Sequence> _scheduled = [];
+    private readonly List<int> _allowed = [];
+
+    /// <summary>Sequences that hold blocks, oldest first.</summary>
+    public IReadOnlyList<Sequence> Running => _running;
+
+    /// <summary>Sequences in the queue.</summary>
+    public int WaitingCount => _waiting.Count;
+
+    /// <summary>True when nothing runs or waits.</summary>
+    public bool IsIdle => _running.Count == 0 && _waiting.Count == 0;
+
+    /// <summary>How often a sequence lost its blocks to an older one.</summary>
+    public long Preemptions { get; private set; }
+
+    /// <summary>Sequences whose constraint failed while the last step was made; they have ended with the exception.</summary>
+    public List<(Sequence Sequence, Exception Cause)> Rejected { get; } = [];
+
+    /// <summary>Queues a sequence.</summary>
+    public void Add(Sequence sequence) => _waiting.AddLast(sequence);
+
+    /// <summary>All sequences, running first.</summary>
+    public IEnumerable<Sequence> All => _running.Concat(_waiting);
+
+    /// <summary>Ends a sequence now, wherever it is; its blocks are free at once. False when it had ended before.</summary>
+    public bool Remove(Sequence sequence)
+    {
+        if (sequence.Status == SequenceStatus.Finished)
+            return false;
+        if (sequence.Status == SequenceStatus.Running)
+            _running.Remove(sequence);
+        else
+            _waiting.Remove(sequence);
+        Release(sequence, SequenceStatus.Finished);
+        return true;
+    }
+
+    /// <summary>Makes the next step; null when there is nothing to compute.</summary>
+    public ScheduledBatch? Schedule()
+    {
+        _scheduled.Clear();
+        Rejected.Clear();
+        var parts = new List<ScheduledSequence>();
+        int budget = limits.MaxTokens;
+        bool preempted = false;
+
+        // Decoding sequences come first: a long prompt in chunks must not cost a running stream its token.
+        foreach (bool decoding in (ReadOnlySpan<bool>)[true, false])
+            for (int i = 0; i < _running.Count && budget > 0; i++)
+            {
+                var sequence = _running[i];
+                if (sequence.NumPending == 0 || decoding != (sequence.NumPending == 1))
+                    continue;
+                int count = Math.Min(sequence.NumPending, budget);
+                if (!MakeRoom(sequence, count, ref preempted))
+                    continue;
+                budget -= Emit(sequence, count, parts);
+            }
+
+        if (!preempted)
+            Admit(ref budget, parts);
+        return parts.Count == 0 ? null : new ScheduledBatch(parts);
+    }
+
+    /// <summary>Books the results of the step that <see cref="Schedule"/> made last.</summary>
+    /// <param name="sampled">One entry for every part with a sampling row, in order.</param>
+    /// <param name="deliver">Receives every event; a null event means that the sequence failed with the message.</param>
+    public void Apply(IReadOnlyList<SampledToken> sampled, Action<Sequence, TokenOutput?, string?> deliver)
+    {
+        int next = 0;
+        foreach (var sequence in _scheduled)
+        {
+            if (sequence.NumPending > 0)
+                continue;
+            var token = sampled[next++];
+            if (sequence.Status == SequenceStatus.Finished)
+                continue;
+            if (token.Error is not null)
+            {
+                Remove(sequence);
+                deliver(sequence, null, token.Error);
+                continue;
+            }
+
+            sequence.Append(token.TokenId);
+            var finish = FinishOf(sequence, token.TokenId);
+            if (finish is not null)
+                Remove(sequence);
+            float? logprob = sequence.Request.Sampling.TopLogprobs is null ? null : token.Logprob;
+            deliver(sequence, new TokenOutput(token.TokenId, logprob, token.Top, finish), null);
+        }
+    }
+
+    /// <summary>Checks the block accounting over all sequences.</summary>
+    public void CheckIntegrity() => blocks.CheckIntegrity(All.Select(s => s.Table));
+
+    private FinishReason? FinishOf(Sequence sequence, int token)
+    {
+        var sampling = sequence.Request.Sampling;
+        if (sampling.StopTokenIds.Contains(token) && sequence.OutputLength >= sampling.MinTokens)
+            return FinishReason.Stop;
+        return sequence.OutputLength >= sampling.MaxTokens || sequence.Length >= limits.MaxLength ? FinishReason.Length : null;
+    }
+
+    /// <summary>
+    /// Blocks for the next tokens, taken from the newest sequences when none are free. False when the sequence itself had to go.
+    /// </summary>
+    private bool MakeRoom(Sequence sequence, int count, ref bool preempted)
+    {
+        while (!blocks.TryGrow(sequence.Table, sequence.NumComputed + count))
+        {
+            // A sequence that is already part of this step cannot go any more.
+            int victim = _running.FindLastIndex(s => !_scheduled.Contains(s));
+            if (victim < 0)
+                return false;
+            preempted = true;
+            var newest = _running[victim];
+            Preempt(newest);
+            if (ReferenceEquals(newest, sequence))
+                return false;
+        }
+
+        return true;
+    }
+
+    private void Preempt(Sequence sequence)
+    {
+        _running.Remove(sequence);
+        Release(sequence, SequenceStatus.Waiting);
+        sequence.Preemptions++;
+        Preemptions++;
+        _waiting.AddFirst(sequence);
+    }
+
+    private void Admit(ref int budget, List<ScheduledSequence> parts)
+    {
+        while (budget > 0 && _running.Count < limits.MaxSequences && _waiting.First is { Value: var sequence })
+        {
+            // Room for all known tokens, not only the first chunk: otherwise it would lose its blocks again half-way.
+            if (blocks.FreeBlocks < blocks.BlocksFor(sequence.Length))
+                return;
+            int count = Math.Min(sequence.NumPending, budget);
+            blocks.TryGrow(sequence.Table, count);
+            _waiting.RemoveFirst();
+            sequence.Status = SequenceStatus.Running;
+            _running.Add(sequence);
+            budget -= Emit(sequence, count, parts);
+        }
+    }
+
+    private int Emit(Sequence sequence, int count, List<ScheduledSequence> parts)
+    {
+        bool samples = count == sequence.NumPending;
+        SamplingRow? row = null;
+        if (samples && !TrySamplingRow(sequence, out row))
+            return 0;
+        parts.Add(new ScheduledSequence(sequence.Tokens(sequence.NumComputed, count), sequence.NumComputed, sequence.Table.Blocks, row));
+        sequence.NumComputed += count;
+        _scheduled.Add(sequence);
+        return count;
+    }
+
+    /// <summary>Asks the constraint, which is foreign code: when it throws, its own sequence ends and no other.</summary>
+    private bool TrySamplingRow(Sequence sequence, out SamplingRow? row)
+    {
+        var request = sequence.Request;
+        row = null;
+        IReadOnlyList<int>? allowed = null;
+        if (request.Constraint is { } constraint)
+        {
+            try
+            {
+                _allowed.Clear();
+                if (constraint.TryGetAllowed(sequence.OutputIds, _allowed))
+                    allowed = [.. _allowed];
+            }
+            catch (Exception e)
+            {
+                Remove(sequence);
+                Rejected.Add((sequence, e));
+                return false;
+            }
+        }
+
+        var forbidden = sequence.OutputLength < request.Sampling.MinTokens ? request.Sampling.StopTokenIds : null;
+        row = new SamplingRow(request.Sampling, sequence.OutputLength, allowed, forbidden);
+        return true;
+    }
+
+    private void Release(Sequence sequence, SequenceStatus status)
+    {
+        blocks.Free(sequence.Table);
+        sequence.NumComputed = 0;
+        sequence.Status = status;
+    }
+}

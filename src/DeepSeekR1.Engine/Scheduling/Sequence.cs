@@ -1,0 +1,83 @@
+using System.Threading.Channels;
+
+namespace DeepSeekR1.Engine.Scheduling;
+
+/// <summary>Where a sequence stands.</summary>
+public enum SequenceStatus
+{
+    /// <summary>Queued: new, or preempted.</summary>
+    Waiting,
+
+    /// <summary>In the running set: holds blocks.</summary>
+    Running,
+
+    /// <summary>Ended; holds nothing.</summary>
+    Finished,
+}
+
+/// <summary>
+/// One token stream: prompt and output ids, how many of them are computed, and the blocks that hold their keys. Engine thread
+/// only. The n samples of a request are n sequences.
+/// </summary>
+public sealed class Sequence
+{
+    private int[] _tokens;
+
+    /// <summary>A new sequence with nothing computed.</summary>
+    /// <param name="request">What to generate.</param>
+    /// <param name="outputs">Receives the events; null drops them.</param>
+    public Sequence(GenerationRequest request, ChannelWriter<TokenOutput>? outputs = null)
+    {
+        Request = request;
+        Outputs = outputs;
+        PromptLength = request.PromptIds.Count;
+        _tokens = new int[PromptLength + Math.Min(request.Sampling.MaxTokens, 256)];
+        for (int i = 0; i < PromptLength; i++)
+            _tokens[i] = request.PromptIds[i];
+        Length = PromptLength;
+    }
+
+    /// <summary>What to generate.</summary>
+    public GenerationRequest Request { get; }
+
+    /// <summary>Receives the events.</summary>
+    public ChannelWriter<TokenOutput>? Outputs { get; }
+
+    /// <summary>Queue state.</summary>
+    public SequenceStatus Status { get; internal set; } = SequenceStatus.Waiting;
+
+    /// <summary>Tokens of the prompt.</summary>
+    public int PromptLength { get; }
+
+    /// <summary>Known tokens: prompt and output.</summary>
+    public int Length { get; private set; }
+
+    /// <summary>Generated tokens.</summary>
+    public int OutputLength => Length - PromptLength;
+
+    /// <summary>Tokens whose keys are in the cache (or will be after the running step).</summary>
+    public int NumComputed { get; internal set; }
+
+    /// <summary>Known tokens that are not computed: the work. One for a sequence that decodes.</summary>
+    public int NumPending => Length - NumComputed;
+
+    /// <summary>Blocks that hold the keys.</summary>
+    public BlockTable Table { get; } = new();
+
+    /// <summary>How often it lost its blocks to another.</summary>
+    public int Preemptions { get; internal set; }
+
+    /// <summary>Known tokens in a range.</summary>
+    public ReadOnlyMemory<int> Tokens(int start, int count) => _tokens.AsMemory(start, count);
+
+    /// <summary>Generated ids so far.</summary>
+    public ReadOnlySpan<int> OutputIds => _tokens.AsSpan(PromptLength, OutputLength);
+
+    /// <summary>Appends a generated token.</summary>
+    internal void Append(int token)
+    {
+        if (Length == _tokens.Length)
+            Array.Resize(ref _tokens, 2 * Length);
+        _tokens[Length++] = token;
+    }
+}
