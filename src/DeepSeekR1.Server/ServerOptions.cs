@@ -16,6 +16,10 @@ public enum ReasoningField
     Reasoning,
 }
 
+/// <summary>Loads an engine; blocks.</summary>
+internal delegate LlmEngine LoadEngine(
+    EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellation, Action<string>? log);
+
 /// <summary>What the user asked of the server. Immutable and validated by whoever made it.</summary>
 public sealed record ServerOptions
 {
@@ -62,7 +66,7 @@ public sealed record ServerOptions
     internal TimeSpan PingInterval { get; init; } = TimeSpan.FromSeconds(15);
 
     /// <summary>Test seam: replaces the loading of the engine.</summary>
-    internal Func<EngineOptions, IProgress<LoadProgress>, CancellationToken, LlmEngine> LoadEngine { get; init; } = LlmEngine.Load;
+    internal LoadEngine LoadEngine { get; init; } = LlmEngine.Load;
 
     /// <summary>Test seam: a mask over token ids by the request's <c>user</c> field and the sample index.</summary>
     internal Func<string, int, ITokenConstraint?>? TestConstraint { get; init; }

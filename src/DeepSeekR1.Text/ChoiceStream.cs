@@ -76,7 +76,7 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
             await foreach (var output in stream.Outputs.ReadAllAsync())
                 wasted += output.TokenId >= 0 ? 1 : 0;
         }
-        catch (Exception e) when (e is EngineFaultedException or InvalidRequestException)
+        catch (Exception e) when (e is EngineFaultedException or InvalidRequestException or CapacityException)
         {
             return wasted;
         }

@@ -55,8 +55,8 @@ public sealed class DeepSeekServer : IAsyncLifetime
             return;
         _server = ServerHost.Create(Options() with
         {
-            TestConstraint = (user, sample) => _scripts.TryGetValue($"{user}/{sample}", out int[]? ids)
-                || _scripts.TryGetValue(user, out ids) ? new Script(ids) : null,
+            TestConstraint = (user, sample) => user.StartsWith("slow", StringComparison.Ordinal) ? new Slow()
+                : _scripts.TryGetValue($"{user}/{sample}", out int[]? ids) || _scripts.TryGetValue(user, out ids) ? new Script(ids) : null,
             Logger = new LoggerConfiguration().WriteTo.Sink(_log).CreateLogger(),
         });
         await _server.StartAsync();
@@ -117,6 +117,16 @@ public sealed class DeepSeekServer : IAsyncLifetime
         {
             allowed.Add(outputIds.Length < ids.Length ? ids[outputIds.Length] : Eos);
             return true;
+        }
+    }
+
+    /// <summary>Allows everything, five milliseconds a token: time for a client to leave.</summary>
+    internal sealed class Slow : ITokenConstraint
+    {
+        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        {
+            Thread.Sleep(5);
+            return false;
         }
     }
 

@@ -7,7 +7,7 @@ namespace DeepSeekR1.Server.Tests;
 /// <summary>What the server does before a model is ready; needs no engine.</summary>
 public sealed class LoadingTests
 {
-    private static ServerOptions Options(Func<EngineOptions, IProgress<LoadProgress>, CancellationToken, LlmEngine> load) => new()
+    private static ServerOptions Options(LoadEngine load) => new()
     {
         Engine = new EngineOptions { ModelPath = "some/model" },
         Port = 0,
@@ -16,9 +16,10 @@ public sealed class LoadingTests
         ApiKeys = ["secret"],
     };
 
-    private static LlmEngine NeverReady(EngineOptions options, IProgress<LoadProgress> progress, CancellationToken cancellation)
+    private static LlmEngine NeverReady(
+        EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellation, Action<string>? log)
     {
-        progress.Report(new LoadProgress("weights", 0.42));
+        progress!.Report(new LoadProgress("weights", 0.42));
         cancellation.WaitHandle.WaitOne();
         throw new OperationCanceledException(cancellation);
     }
@@ -127,7 +128,7 @@ public sealed class LoadingTests
     [Fact]
     public async Task Load_Fails_StartupExceptionWithItsMessage()
     {
-        await using var server = ServerHost.Create(Options((_, _, _) => throw new StartupException("There is no checkpoint at 'some/model'.")));
+        await using var server = ServerHost.Create(Options((_, _, _, _) => throw new StartupException("There is no checkpoint at 'some/model'.")));
         await server.StartAsync();
         var failure = await Assert.ThrowsAsync<StartupException>(() => server.WaitUntilReadyAsync());
         Assert.Equal("There is no checkpoint at 'some/model'.", failure.Message);

@@ -37,7 +37,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
     private volatile LoadProgress _progress = new("start", 0);
     private volatile ChatEngine? _engine;
     private volatile ServerState _state = ServerState.Loading;
-    private int _disposed;
+    private int _disposed, _closed;
     private Task _loading = Task.CompletedTask;
 
     /// <summary>What the server can do now.</summary>
@@ -106,7 +106,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
             Log.DrainTimeout(log, options.ShutdownTimeoutSeconds);
         }
         // What still runs ends here, before the port closes, so that its clients are told.
-        await engine.DisposeAsync();
+        await CloseEngineAsync();
     }
 
     /// <inheritdoc/>
@@ -117,8 +117,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
             return;
         await _stopLoading.CancelAsync();
         await _loading;
-        if (_engine is { } engine)
-            await engine.DisposeAsync();
+        await CloseEngineAsync();
         _stopLoading.Dispose();
     }
 
@@ -134,12 +133,18 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
     /// <inheritdoc/>
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
+    private async Task CloseEngineAsync()
+    {
+        if (_engine is { } engine && Interlocked.Exchange(ref _closed, 1) == 0)
+            await engine.DisposeAsync();
+    }
+
     private void Load()
     {
         try
         {
             string? template = options.ChatTemplateFile is { } file ? ReadTemplate(file) : null;
-            var engine = options.LoadEngine(options.Engine, new ProgressSink(this), _stopLoading.Token);
+            var engine = options.LoadEngine(options.Engine, new ProgressSink(this), _stopLoading.Token, line => Log.Engine(log, line));
             _engine = new ChatEngine(engine, template);
             if (_state == ServerState.Loading)
                 _state = ServerState.Ready;

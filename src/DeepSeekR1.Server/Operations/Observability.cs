@@ -119,6 +119,9 @@ internal static partial class Log
     private static partial void Ready(
         ILogger log, string architecture, string dType, string device, double parameters, int maxModelLen, long kvTokens, double kvMiB, double seconds);
 
+    [LoggerMessage(Level = LogLevel.Information, Message = "{Line}")]
+    public static partial void Engine(ILogger log, string line);
+
     [LoggerMessage(Level = LogLevel.Information, Message = "Listening on {Address}; the model '{Model}' is loading")]
     public static partial void Listening(ILogger log, Uri address, string model);
 
