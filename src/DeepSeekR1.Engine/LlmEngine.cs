@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
 using DeepSeekR1.Compute;
-using DeepSeekR1.Engine.Execution;
 using DeepSeekR1.Engine.Scheduling;
 
 namespace DeepSeekR1.Engine;

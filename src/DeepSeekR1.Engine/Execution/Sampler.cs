@@ -1,7 +1,7 @@
 using System.Numerics.Tensors;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Engine.Scheduling;
-using static TorchSharp.torch;
+using Tensor = TorchSharp.torch.Tensor;
 
 namespace DeepSeekR1.Engine.Execution;
 
@@ -251,13 +251,12 @@ public static unsafe class Sampler
         foreach (float weight in weights)
             sum += weight;
         double logSum = Math.Log(sum);
-        float Logprob(int id) => (float)(logits[id] - (double)max - logSum);
-
+        double normalizer = max + logSum;
         int rank = 0;
         foreach (float value in logits)
             if (value >= logits[token])
                 rank++;
-        return new SampledToken(token, Logprob(token), rank, count > 0 ? Top(logits, count, max + logSum) : []);
+        return new SampledToken(token, (float)(logits[token] - normalizer), rank, count > 0 ? Top(logits, count, normalizer) : []);
     }
 
     private static TokenLogprob[] Top(ReadOnlySpan<float> logits, int count, double normalizer)
