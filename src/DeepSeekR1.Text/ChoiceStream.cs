@@ -161,11 +161,12 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
         while (_unparsed.TryPeek(out var token) && (token.Length <= _released.Length || partial))
         {
             _unparsed.Dequeue();
-            Parse(token.Id, TakeReleased(Math.Min(token.Length, _released.Length)));
+            bool whole = token.Length <= _released.Length;
+            Parse(token.Id, TakeReleased(whole ? token.Length : _released.Length), whole);
         }
     }
 
-    private void Parse(int id, string text)
+    private void Parse(int id, string text, bool whole)
     {
         if (plan.Parser is null)
         {
@@ -174,7 +175,8 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
         }
         foreach (var piece in plan.Parser.Append(id, text))
             Write(piece.Kind, piece.Text);
-        if (plan.Format == ReasoningFormat.Inline && plan.Parser.InReasoning != _inlineThought)
+        // A tag of which a stop string cut something off is not shown.
+        if (whole && plan.Format == ReasoningFormat.Inline && plan.Parser.InReasoning != _inlineThought)
             Write(plan.Parser.InReasoning ? OutputKind.Reasoning : OutputKind.Content, "");
     }
 

@@ -86,7 +86,6 @@ public sealed class ApiTests(DeepSeekServer server)
         Assert.Equal(("deepseek-v3-yarn", 256), ((string?)card["id"], (int)card["max_model_len"]!));
         var one = await server.Client.GetJsonAsync("/models/deepseek-v3-yarn");
         Assert.Equal(card.ToJsonString(), one.Json.ToJsonString());
-        Assert.Equal(HttpStatusCode.OK, (await server.Client.GetAsync("/v1/models" + Goldens.At("models", DeepSeekServer.Model))).StatusCode is var s ? s : s);
         var none = await server.Client.GetJsonAsync("/v1/models/some/other");
         Assert.Equal((HttpStatusCode.NotFound, "The model 'some/other' is not served here. Use 'deepseek-v3-yarn', or see GET /v1/models."), (none.Status, none.Error));
     }

@@ -34,7 +34,7 @@ public sealed partial class SseTests(DeepSeekServer server)
                 "choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"usage":null}
                 """,
             Head + """
-                "choices":[],"usage":{"prompt_tokens":6,"completion_tokens":6,"total_tokens":12,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":2},"prompt_cache_hit_tokens":0,"prompt_cache_miss_tokens":6}}
+                "choices":[],"usage":{"prompt_tokens":7,"completion_tokens":6,"total_tokens":13,"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":2},"prompt_cache_hit_tokens":0,"prompt_cache_miss_tokens":7}}
                 """,
             "data: [DONE]",
         ];
