@@ -127,7 +127,11 @@ public sealed class ServerHost : IAsyncDisposable
 
     private static WebApplication Configure(WebApplication app)
     {
-        app.UseSerilogRequestLogging(logging => logging.GetLevel = Logging.RequestLevel);
+        app.UseSerilogRequestLogging(logging =>
+        {
+            logging.Logger = app.Services.GetRequiredService<Serilog.ILogger>();
+            logging.GetLevel = (_, _, _) => Serilog.Events.LogEventLevel.Debug;
+        });
         app.UseMiddleware<ErrorBorder>();
         app.UseCors();
         app.UseRouting();

@@ -10,6 +10,21 @@ using Microsoft.Extensions.Logging;
 
 namespace DeepSeekR1.Server.OpenAi;
 
+/// <summary>How long an answer took, and its first token.</summary>
+internal sealed class AnswerClock
+{
+    private readonly long _start = Stopwatch.GetTimestamp();
+
+    /// <summary>Seconds until the first token; null while there is none.</summary>
+    public double? FirstTokenSeconds { get; private set; }
+
+    /// <summary>Seconds so far.</summary>
+    public double Seconds => Stopwatch.GetElapsedTime(_start).TotalSeconds;
+
+    /// <summary>A token has arrived.</summary>
+    public void TokenArrived() => FirstTokenSeconds ??= Seconds;
+}
+
 /// <summary>
 /// Reads a running request to its end and writes the answer, whole or as a stream. Nothing is sent before the first token,
 /// so that an early failure is a plain error with its status; a later one is told in the stream, then the connection breaks.
@@ -21,42 +36,43 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
     /// <summary>Answers a request.</summary>
     public async Task WriteAsync(HttpContext context, string id, TextGeneration generation, AnswerFormat format, AnswerOptions answer)
     {
-        var watch = Stopwatch.StartNew();
+        var clock = new AnswerClock();
         bool complete = false;
         try
         {
             if (answer.Stream)
-                await StreamAsync(context, generation, format, answer);
+                await StreamAsync(context, generation, format, answer, clock);
             else
-                await WholeAsync(context, generation, format);
+                await WholeAsync(context, generation, format, clock);
             complete = true;
         }
         finally
         {
             int wasted = await generation.AbandonAsync();
-            Report(context, id, generation.Usage, complete, wasted, watch.Elapsed);
+            Report(context, id, generation.Usage, complete, wasted, clock);
         }
     }
 
-    private void Report(HttpContext context, string id, TokenUsage usage, bool complete, int wasted, TimeSpan time)
+    private void Report(HttpContext context, string id, TokenUsage usage, bool complete, int wasted, AnswerClock clock)
     {
         if (complete)
         {
             counters.Finished();
-            Log.Finished(log, id, usage.PromptTokens, usage.CompletionTokens, usage.ReasoningTokens, time.TotalSeconds);
+            Log.Finished(log, id, context.TraceIdentifier, usage, clock);
         }
         else if (context.RequestAborted.IsCancellationRequested)
         {
             counters.ClientLeft(wasted);
-            Log.ClientLeft(log, id, usage.CompletionTokens, wasted, time.TotalSeconds);
+            Log.ClientLeft(log, id, context.TraceIdentifier, usage.CompletionTokens, wasted, clock.Seconds);
         }
     }
 
-    private static async Task WholeAsync(HttpContext context, TextGeneration generation, AnswerFormat format)
+    private static async Task WholeAsync(HttpContext context, TextGeneration generation, AnswerFormat format, AnswerClock clock)
     {
         var parts = Enumerable.Range(0, generation.ChoiceCount).Select(_ => new AnswerParts()).ToArray();
         await foreach (var delta in generation.ReadAsync(context.RequestAborted))
         {
+            clock.TokenArrived();
             var part = parts[delta.Choice];
             part.Reasoning.Append(delta.Reasoning);
             part.Content.Append(delta.Content);
@@ -71,14 +87,18 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
         await context.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, context.RequestAborted);
     }
 
-    private async Task StreamAsync(HttpContext context, TextGeneration generation, AnswerFormat format, AnswerOptions answer)
+    private async Task StreamAsync(
+        HttpContext context, TextGeneration generation, AnswerFormat format, AnswerOptions answer, AnswerClock clock)
     {
         using var sse = new SseWriter(context.Response);
         var begun = new bool[generation.ChoiceCount];
         try
         {
             await foreach (var delta in WithPings(generation, sse, context.RequestAborted))
+            {
+                clock.TokenArrived();
                 await SendAsync(sse, generation, format, delta, begun, context.RequestAborted);
+            }
             if (answer.IncludeUsage)
                 await sse.SendAsync(json => format.WriteUsageChunk(json, generation), context.RequestAborted);
             await sse.DoneAsync(context.RequestAborted);

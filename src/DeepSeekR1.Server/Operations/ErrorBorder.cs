@@ -55,7 +55,8 @@ internal sealed class ErrorBorder(RequestDelegate next, Access access, Lifecycle
 
     private async Task RefuseAsync(HttpContext context, OpenAiError error)
     {
-        Log.Refused(log, context.Request.Method, context.Request.Path, error.Status, error.Message);
+        var level = Logging.IsQuiet(context.Request.Path) ? LogLevel.Debug : LogLevel.Information;
+        Log.Refused(log, level, context.Request.Method, context.Request.Path, error.Status, error.Message);
         await error.WriteAsync(context);
     }
 

@@ -178,7 +178,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
     {
         var progress = _progress;
         double left = progress.Fraction > 0.01 ? _watch.Elapsed.TotalSeconds * (1 - progress.Fraction) / progress.Fraction : 5;
-        int percent = (int)Math.Floor(100 * Math.Clamp(progress.Fraction, 0, 1));
+        int percent = (int)Math.Floor(100 * Math.Clamp(progress.Fraction, 0, 0.99));
         return OpenAiError.Unavailable("model_loading", string.Create(CultureInfo.InvariantCulture,
             $"The model is loading: {percent} % ({progress.Phase}). Try again in a few seconds."), (int)Math.Clamp(Math.Ceiling(left), 1, 60));
     }

@@ -15,6 +15,7 @@ internal static class Logging
         var configuration = new LoggerConfiguration()
             .MinimumLevel.Is(Enum.Parse<LogEventLevel>(options.LogLevel, ignoreCase: true))
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
+            .MinimumLevel.Override("Microsoft.AspNetCore.Server.Kestrel", LogEventLevel.Fatal)
             .MinimumLevel.Override("Microsoft.Hosting.Lifetime", LogEventLevel.Fatal)
             .Enrich.FromLogContext();
         return options.LogFormat == "json"
@@ -23,14 +24,7 @@ internal static class Logging
                 formatProvider: System.Globalization.CultureInfo.InvariantCulture).CreateLogger();
     }
 
-    /// <summary>Level of the line that ends a request: probes and pages whisper, failures shout.</summary>
-    public static LogEventLevel RequestLevel(HttpContext context, double milliseconds, Exception? exception)
-    {
-        if (exception is not null || context.Response.StatusCode >= 500 && context.Response.StatusCode != 503)
-            return LogEventLevel.Error;
-        bool quiet = context.Request.Path.StartsWithSegments("/health")
-            || context.Request.Path.StartsWithSegments("/metrics")
-            || context.Request.Path.StartsWithSegments("/swagger");
-        return quiet ? LogEventLevel.Debug : LogEventLevel.Information;
-    }
+    /// <summary>True for routes that machines ask all the time.</summary>
+    public static bool IsQuiet(PathString path)
+        => path.StartsWithSegments("/health") || path.StartsWithSegments("/metrics") || path.StartsWithSegments("/swagger");
 }

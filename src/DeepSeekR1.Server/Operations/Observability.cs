@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Server.OpenAi;
+using DeepSeekR1.Text;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
@@ -125,13 +127,19 @@ internal static partial class Log
     [LoggerMessage(Level = LogLevel.Information, Message = "Listening on {Address}; the model '{Model}' is loading")]
     public static partial void Listening(ILogger log, Uri address, string model);
 
-    [LoggerMessage(Level = LogLevel.Information, Message =
-        "{Id} finished: {PromptTokens} prompt, {CompletionTokens} completion tokens ({ReasoningTokens} reasoning) in {Seconds:F2} s")]
-    public static partial void Finished(ILogger log, string id, int promptTokens, int completionTokens, int reasoningTokens, double seconds);
+    /// <summary>A request was answered.</summary>
+    public static void Finished(ILogger log, string id, string requestId, TokenUsage usage, AnswerClock clock) => Finished(
+        log, id, requestId, usage.PromptTokens, usage.CompletionTokens, usage.ReasoningTokens, clock.FirstTokenSeconds ?? 0, clock.Seconds);
 
     [LoggerMessage(Level = LogLevel.Information, Message =
-        "{Id} cancelled: the client left after {CompletionTokens} tokens, {WastedTokens} tokens wasted, {Seconds:F2} s")]
-    public static partial void ClientLeft(ILogger log, string id, int completionTokens, int wastedTokens, double seconds);
+        "{Id} ({RequestId}) finished: {PromptTokens} prompt, {CompletionTokens} completion tokens ({ReasoningTokens} reasoning), first token after {FirstSeconds:F2} s, all after {Seconds:F2} s")]
+    private static partial void Finished(
+        ILogger log, string id, string requestId, int promptTokens, int completionTokens, int reasoningTokens, double firstSeconds, double seconds);
+
+    [LoggerMessage(Level = LogLevel.Information, Message =
+        "{Id} ({RequestId}) cancelled: the client left after {CompletionTokens} tokens, {WastedTokens} tokens wasted, {Seconds:F2} s")]
+    public static partial void ClientLeft(
+        ILogger log, string id, string requestId, int completionTokens, int wastedTokens, double seconds);
 
     [LoggerMessage(Level = LogLevel.Information, Message =
         "Running {Running}, waiting {Waiting}, prompt {PromptRate:F1} tokens/s, generation {GenerationRate:F1} tokens/s, KV cache {KvPercent:F1} %")]
@@ -152,6 +160,6 @@ internal static partial class Log
     [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed")]
     public static partial void RequestFailed(ILogger log, Exception exception, string method, string path);
 
-    [LoggerMessage(Level = LogLevel.Information, Message = "{Method} {Path} refused with {Status}: {Reason}")]
-    public static partial void Refused(ILogger log, string method, string path, int status, string reason);
+    [LoggerMessage(Message = "{Method} {Path} refused with {Status}: {Reason}")]
+    public static partial void Refused(ILogger log, LogLevel level, string method, string path, int status, string reason);
 }
