@@ -52,7 +52,8 @@ internal static class TokenizerJson
         var hasAllBytes = vocabulary.Keys.Count(token => token.Length == 1 && token[0] is (> ' ' and < '\u0144')
             and not '\u007f' and not (>= '\u0080' and <= '\u00a0') and not '\u00ad') == 256;
         if (!hasAllBytes && Optional(model, "unk_token") is { } unknown)
-            throw new StartupException($"model.unk_token is {unknown.GetRawText()} while the vocabulary lacks bytes; only null is supported then");
+            throw new StartupException(
+                $"model.unk_token is {unknown.GetRawText()} while the vocabulary lacks bytes; only null is supported then");
     }
 
     // "a b" or ["a", "b"].
@@ -107,7 +108,8 @@ internal static class TokenizerJson
         "Split" when stage.GetProperty("behavior").GetString() == "Isolated" && !IsTrue(stage, "invert")
             && Optional(stage.GetProperty("pattern"), "Regex") is { } regex =>
             [new PreTokenizerStage(PreTokenizerKind.Split, regex.GetString())],
-        _ => throw Unsupported("pre_tokenizer", stage, "Split by an isolated Regex, Digits with individual_digits, ByteLevel without prefix space"),
+        _ => throw Unsupported("pre_tokenizer", stage,
+            "Split by an isolated Regex, Digits with individual_digits, ByteLevel without prefix space"),
     };
 
     private static (List<int> Prefix, List<int> Suffix) ReadPostProcessor(JsonElement? processor)

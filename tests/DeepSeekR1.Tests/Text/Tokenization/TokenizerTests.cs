@@ -16,9 +16,9 @@ public sealed class TokenizerTests
 
     private static readonly string[] Units =
     [
-        "a", "a", "b", "c", " ", " ", "\n", "\r", "\t", "'", "s", "S", "re", "VE", "1", "2", "\u00b2", "\u0301", "\u0323", "\u00e9", "\u1e69",
-        "\u4e2d", "\u3042", "\uac00", "\u11a8", ".", ",", "-", "$", "\u2028", "\u3000", "\ufeff", "\u0000", "\ue000", "<", "think", "\ud83d\ude00",
-        "\ud835\udc00", "\ud835\udfce", "the", "ing",
+        "a", "a", "b", "c", " ", " ", "\n", "\r", "\t", "'", "s", "S", "re", "VE", "1", "2", "the", "ing", "think", "<", ".", ",", "-", "$",
+        "\u00b2", "\u0301", "\u0323", "\u00e9", "\u1e69", "\u4e2d", "\u3042", "\uac00", "\u11a8", "\u2028", "\u3000", "\ufeff", "\u0000",
+        "\ue000", "\ud83d\ude00", "\ud835\udc00", "\ud835\udfce",
     ];
 
     private static readonly Gen<string> TrickyText = Gen.Int[0, Units.Length - 1].Select(i => Units[i]).Array[0, 40].Select(string.Concat);
@@ -68,7 +68,7 @@ public sealed class TokenizerTests
     {
         var tokenizer = Tokenizer.Create(Assets(new AddedToken(500, "<t>more", false), new AddedToken(501, ">m", false)));
         Assert.Equal([500, Think, 'x'], tokenizer.Encode("<t>more<t>x"));
-        Assert.Equal(['<', 't', '>'], tokenizer.Encode("<t>", parseAddedTokens: false).SelectMany(id => tokenizer.Bytes(id).ToArray()).Select(b => (int)b));
+        Assert.Equal(['<', 't', '>'], tokenizer.Encode("<t>", parseAddedTokens: false));
         Assert.Equal("x", tokenizer.Decode([Think + 1, 'x'], skipSpecialTokens: true));
         Assert.Equal("<s>x", tokenizer.Decode([Think + 1, 'x'], skipSpecialTokens: false));
     }
@@ -102,7 +102,7 @@ public sealed class TokenizerTests
         var tokenizer = Tokenizer.Create(Assets());
         Assert.Equal([Think, .. tokenizer.Encode("abc<t>abc", parseAddedTokens: false), Think], tokenizer.Encode(
             [new("<t>", false), new("a", false), new("bc<t>ab", true), new("c", false), new("<t>", false)]));
-        Assert.Equal(tokenizer.Encode("<t>", parseAddedTokens: false), tokenizer.Encode([new TextSegment("<", false), new TextSegment("t>", true)]));
+        Assert.Equal(['<', 't', '>'], tokenizer.Encode([new TextSegment("<", false), new TextSegment("t>", true)]));
         Assert.Equal([Think], tokenizer.Encode([new TextSegment("<", false), new TextSegment("t>", false)]));
         Assert.Empty(tokenizer.Encode([]));
     }
