@@ -24,16 +24,42 @@ public sealed record TemplateInput
     public JsonObject? Variables { get; init; }
 }
 
-/// <summary>A compiled chat template. Immutable and safe for many threads.</summary>
+/// <summary>
+/// A compiled chat template: renders what Hugging Face's template code renders, and says of every character whether it came from a string
+/// of the request. Immutable and safe for many threads.
+/// </summary>
 public sealed class ChatTemplate
 {
+    private readonly JinjaBody _body;
+    private readonly JinjaFrameLayout _layout;
+    private readonly TimeProvider _clock;
+
+    private ChatTemplate(JinjaBody body, JinjaFrameLayout layout, TimeProvider clock) => (_body, _layout, _clock) = (body, layout, clock);
+
     /// <summary>Compiles Jinja source.</summary>
+    /// <param name="source">The template.</param>
+    /// <param name="clock">Time for strftime_now; the system's when null.</param>
     /// <exception cref="TemplateException">The source is not valid.</exception>
-    public static ChatTemplate Parse(string source, TimeProvider? clock = null) => throw new NotImplementedException();
+    public static ChatTemplate Parse(string source, TimeProvider? clock = null)
+    {
+        var body = JinjaParser.Parse(source);
+        var scope = new JinjaScope(null);
+        body.Declare(scope);
+        return new ChatTemplate(body, scope.Complete(), clock ?? TimeProvider.System);
+    }
 
     /// <summary>Renders; neighbouring runs of one origin are joined, empty runs do not occur.</summary>
     /// <exception cref="TemplateException">The template refused the conversation or failed on it.</exception>
-    public IReadOnlyList<TextSegment> Render(TemplateInput input) => throw new NotImplementedException();
+    public IReadOnlyList<TextSegment> Render(TemplateInput input) => Render(JinjaInput.Variables(input));
+
+    /// <summary>Renders with variables that are values already.</summary>
+    internal IReadOnlyList<TextSegment> Render(IReadOnlyDictionary<string, object> variables)
+    {
+        var run = new JinjaRun(variables, _clock);
+        var output = run.Output = new JinjaStringBuilder(run);
+        _body.Execute(new JinjaFrame(run, _layout, parent: null));
+        return output.ToSegments();
+    }
 }
 
 /// <summary>A template could not be compiled or rendered.</summary>

@@ -1,0 +1,226 @@
+using System.Numerics;
+
+namespace DeepSeekR1.Text.Templates;
+
+/// <summary>
+/// <c>x.name</c> and <c>x[key]</c> in the sandbox: methods that change their object and Python's internals are hidden, everything that does
+/// not exist is undefined.
+/// </summary>
+internal static class JinjaAttributes
+{
+    private static readonly HashSet<string> Internals =
+    [
+        "__class__", "__doc__", "__init__", "__new__", "__dir__", "__str__", "__repr__", "__hash__", "__eq__", "__ne__", "__lt__", "__le__",
+        "__gt__", "__ge__", "__format__", "__reduce__", "__reduce_ex__", "__getattribute__", "__setattr__", "__delattr__", "__sizeof__",
+        "__subclasshook__", "__init_subclass__", "__len__", "__iter__", "__contains__", "__getitem__", "__add__", "__mul__", "__rmul__",
+        "__getnewargs__", "__mod__", "__rmod__", "__setitem__", "__delitem__", "__iadd__", "__imul__", "__reversed__", "__bool__", "__int__",
+        "__float__", "__abs__", "__neg__", "__pos__", "__sub__", "__radd__", "__rsub__", "__truediv__", "__floordiv__", "__pow__", "__or__",
+        "__and__", "__xor__", "__invert__", "__index__", "__round__", "__divmod__", "__call__", "__dict__", "__module__", "__self__", "__name__",
+        "__qualname__", "__globals__", "__code__", "__closure__", "__defaults__", "__kwdefaults__", "__annotations__", "__func__", "__wrapped__",
+    ];
+
+    private static readonly HashSet<string> DictMutators = ["clear", "pop", "popitem", "setdefault", "update"];
+
+    private static readonly HashSet<string> ListMutators = ["append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"];
+
+    private static readonly Dictionary<string, JinjaCallable> DictMethods = Table(
+        new JinjaFunction("get", "self, key, default=", (_, a) => ((JinjaDict)a[0]!).Find(a[1]!) ?? a[2] ?? JinjaNone.Value),
+        new JinjaFunction("items", "self", (_, a) => new JinjaDictView((JinjaDict)a[0]!, "dict_items")),
+        new JinjaFunction("keys", "self", (_, a) => new JinjaDictView((JinjaDict)a[0]!, "dict_keys")),
+        new JinjaFunction("values", "self", (_, a) => new JinjaDictView((JinjaDict)a[0]!, "dict_values")),
+        new JinjaFunction("copy", "self", (run, a) => JinjaGlobals.CopyDict(run, (JinjaDict)a[0]!)));
+
+    private static readonly Dictionary<string, JinjaCallable> SequenceMethods = Table(
+        new JinjaFunction("index", "self, value, start=, stop=", (_, a) => IndexOf(a)),
+        new JinjaFunction("count", "self, value", (_, a) => JinjaBox.Int(JinjaTypes.Iterate(a[0]!).Count(item => JinjaOperators.AreEqual(item, a[1]!)))));
+
+    private static readonly JinjaCallable ListCopy =
+        new JinjaFunction("copy", "self", (run, a) => new JinjaList(JinjaTypes.ToList(run, a[0]!)));
+
+    private static readonly Dictionary<string, JinjaCallable> NumberMethods = Table(
+        new JinjaFunction("is_integer", "self", (_, a) => JinjaBox.Bool(a[0] is not double number || double.IsInteger(number))),
+        new JinjaFunction("bit_length", "self", (_, a) => JinjaBox.Int(a[0] is double
+            ? throw new JinjaUndefined(a[0]!, JinjaString.Literal("bit_length")).Error()
+            : (long)BigInteger.Abs(JinjaTypes.ToInteger(a[0]!)).GetBitLength())));
+
+    /// <summary><c>owner.name</c>.</summary>
+    public static object GetAttribute(JinjaRun run, object owner, JinjaString name)
+    {
+        if (owner is JinjaUndefined undefined)
+            throw undefined.Error();
+        return OwnAttribute(owner, name.Text) ?? EntryOrNull(run, owner, name) ?? new JinjaUndefined(owner, name);
+    }
+
+    /// <summary><c>owner[key]</c>.</summary>
+    public static object GetItem(JinjaRun run, object owner, object key)
+    {
+        if (owner is JinjaUndefined undefined)
+            throw undefined.Error();
+        return EntryOrNull(run, owner, key) ?? (key is JinjaString name ? OwnAttribute(owner, name.Text) : null) ?? new JinjaUndefined(owner, key);
+    }
+
+    /// <summary>True when <c>owner.name</c> is an attribute, not an entry.</summary>
+    public static bool HasAttribute(object owner, string name) => OwnAttribute(owner, name) is not null;
+
+    private static Dictionary<string, JinjaCallable> Table(params JinjaCallable[] functions) => functions.ToDictionary(function => function.Name);
+
+    // What Python's getattr finds, filtered by the sandbox; null when it finds nothing.
+    private static object? OwnAttribute(object owner, string name)
+    {
+        if (name.StartsWith('_'))
+            return Internals.Contains(name) && owner is not JinjaNamespace ? JinjaUndefined.Unsafe(owner, name) : null;
+        return owner switch
+        {
+            JinjaString => Method(JinjaStringMethods.All, owner, name),
+            JinjaDict => DictMutators.Contains(name) ? JinjaUndefined.Unsafe(owner, name) : Method(DictMethods, owner, name),
+            JinjaList when ListMutators.Contains(name) => JinjaUndefined.Unsafe(owner, name),
+            JinjaList when name == "copy" => new JinjaMethod(ListCopy, owner),
+            JinjaTuple { IsGroup: true } group when name is "grouper" or "list" => group.Items[name == "list" ? 1 : 0],
+            JinjaList or JinjaTuple => Method(SequenceMethods, owner, name),
+            JinjaRange range => RangeAttribute(range, name) ?? Method(SequenceMethods, owner, name),
+            BigInteger or bool or double => NumberAttribute(owner, name),
+            JinjaNamespace space => space.Find(name),
+            JinjaLoop loop => loop.Find(name),
+            JinjaMacro macro => MacroAttribute(macro, name),
+            JinjaCycler cycler => CyclerAttribute(cycler, name),
+            _ => null,
+        };
+    }
+
+    private static JinjaMethod? Method(Dictionary<string, JinjaCallable> table, object owner, string name) =>
+        table.TryGetValue(name, out var function) ? new JinjaMethod(function, owner) : null;
+
+    private static object? RangeAttribute(JinjaRange range, string name) => name switch
+    {
+        "start" => range.Start,
+        "stop" => range.Stop,
+        "step" => range.Step,
+        _ => null,
+    };
+
+    private static object? NumberAttribute(object owner, string name) => name switch
+    {
+        "real" or "numerator" => owner is bool ? JinjaTypes.ToInteger(owner) : owner,
+        "imag" => owner is double ? 0.0 : JinjaBox.Int(0),
+        "denominator" when owner is not double => JinjaBox.Int(1),
+        _ => Method(NumberMethods, owner, name),
+    };
+
+    private static object? MacroAttribute(JinjaMacro macro, string name) => name switch
+    {
+        "name" => macro.Name == "caller" ? JinjaNone.Value : JinjaString.Literal(macro.Name),
+        "arguments" => new JinjaTuple([.. macro.Definition.Parameters.Select(JinjaString.Literal)]),
+        "catch_kwargs" => JinjaBox.Bool(macro.Definition.Specials.Keyword),
+        "catch_varargs" => JinjaBox.Bool(macro.Definition.Specials.Positional),
+        "caller" => JinjaBox.Bool(macro.Definition.Specials.Caller),
+        _ => null,
+    };
+
+    private static object? CyclerAttribute(JinjaCycler cycler, string name) => name switch
+    {
+        "current" => cycler.Current,
+        "next" => new JinjaFunction("next", "", (_, _) => cycler.Next()),
+        "reset" => new JinjaFunction("reset", "", (_, _) =>
+        {
+            cycler.Reset();
+            return JinjaNone.Value;
+        }),
+        _ => null,
+    };
+
+    // What Python's owner[key] finds; null where that would be a TypeError, KeyError or IndexError.
+    private static object? EntryOrNull(JinjaRun run, object owner, object key)
+    {
+        if (owner is JinjaDict dict)
+            return key is JinjaList or JinjaDict ? null : dict.Find(key);
+        if (key is not (BigInteger or bool) || JinjaTypes.LengthOrNull(owner) is not { } length || owner is JinjaDictView or JinjaLoop)
+            return null;
+        var index = JinjaTypes.ToInteger(key);
+        index = index.Sign < 0 ? index + length : index;
+        return index.Sign < 0 || index >= length ? null : ItemAt(run, owner, (int)index);
+    }
+
+    private static object? ItemAt(JinjaRun run, object owner, int index) => owner switch
+    {
+        JinjaString text => CharacterAt(run, text, index),
+        JinjaList list => list.Items[index],
+        JinjaTuple tuple => tuple.Items[index],
+        JinjaRange range => range[index],
+        JinjaBytes bytes => JinjaBox.Int(bytes.Bytes[index]),
+        _ => null,
+    };
+
+    private static JinjaString CharacterAt(JinjaRun run, JinjaString text, int index)
+    {
+        run.Charge(text.SeekCost);
+        var offset = text.OffsetOf(index);
+        return text.Slice(offset, offset + JinjaString.WidthAt(text.Text, offset));
+    }
+
+    private static object IndexOf(object?[] arguments)
+    {
+        var items = JinjaTypes.Iterate(arguments[0]!).ToList();
+        var (start, stop, _) = JinjaSlicing.Bounds(items.Count, arguments[2], arguments[3], null);
+        for (var index = start; index < stop; index++)
+            if (JinjaOperators.AreEqual(items[index], arguments[1]!))
+                return JinjaBox.Int(index);
+        throw JinjaErrors.Value($"{JinjaPrinter.ReprText(arguments[1]!)} is not in {JinjaTypes.Name(arguments[0]!)}");
+    }
+}
+
+/// <summary>Python's slices.</summary>
+internal static class JinjaSlicing
+{
+    /// <summary><c>owner[start:stop:step]</c> of a string, list, tuple or range; null and None mean left out.</summary>
+    public static object Slice(JinjaRun run, object owner, object? start, object? stop, object? step)
+    {
+        if (owner is JinjaUndefined undefined)
+            throw undefined.Error();
+        if (owner is not (JinjaString or JinjaList or JinjaTuple or JinjaRange))
+            throw JinjaErrors.Type(owner is JinjaDict ? "unhashable type: 'slice'" : $"'{JinjaTypes.Name(owner)}' object is not subscriptable");
+        var (from, to, by) = Bounds(JinjaTypes.Length(owner), start, stop, step);
+        if (owner is JinjaString text)
+            return SliceText(run, text, from, to, by);
+        var items = owner is JinjaRange range ? [.. range.Items] : (IReadOnlyList<object>)(owner is JinjaList list ? list.Items : ((JinjaTuple)owner).Items);
+        object[] selected = [.. Indices(from, to, by).Select(index => items[index])];
+        run.ChargeItems(selected.Length);
+        return owner is JinjaTuple ? new JinjaTuple(selected) : new JinjaList(selected);
+    }
+
+    /// <summary>Start, stop and step within a sequence of the given length.</summary>
+    public static (int Start, int Stop, int Step) Bounds(int length, object? start, object? stop, object? step)
+    {
+        var by = Bound(step) ?? 1;
+        if (by == 0)
+            throw JinjaErrors.Value("slice step cannot be zero");
+        int low = by < 0 ? -1 : 0, high = by < 0 ? length - 1 : length;
+        int Place(int? bound, int missing) => bound is not { } value ? missing : Math.Clamp(value < 0 ? value + length : value, low, high);
+        return (Place(Bound(start), by < 0 ? high : low), Place(Bound(stop), by < 0 ? low : high), by);
+    }
+
+    private static int? Bound(object? value) => value switch
+    {
+        null or JinjaNone => null,
+        BigInteger or bool => JinjaTypes.Clamp(value),
+        _ => throw JinjaErrors.Type("slice indices must be integers or None or have an __index__ method"),
+    };
+
+    private static IEnumerable<int> Indices(int start, int stop, int step)
+    {
+        for (long index = start; step > 0 ? index < stop : index > stop; index += step)
+            yield return (int)index;
+    }
+
+    private static JinjaString SliceText(JinjaRun run, JinjaString text, int start, int stop, int step)
+    {
+        run.Charge(text.SeekCost);
+        if (step == 1)
+            return start >= stop ? JinjaString.Empty : text.Slice(text.OffsetOf(start), text.OffsetOf(stop));
+        var characters = text.CodePoints().ToList();
+        run.ChargeItems(characters.Count);
+        var builder = new JinjaStringBuilder(run);
+        foreach (var index in Indices(start, stop, step))
+            builder.Append(characters[index]);
+        return builder.Build();
+    }
+}
