@@ -112,6 +112,7 @@ public sealed class ChatEngine : IAsyncDisposable
     {
         foreach (var prompt in prompts)
             CheckPrompt(prompt, param);
+        CheckIds(settings.StopTokenIds, "stop_token_ids");
         ulong seed = unchecked((ulong)(settings.Seed ?? Random.Shared.NextInt64()));
         var streams = new List<(int Choice, GenerationStream Stream)>();
         try

@@ -74,37 +74,51 @@ public sealed class LeavingTests(DeepSeekServer server)
     }
 
     [GoldenFact]
-    public async Task Engine_FailsInMidStream_ErrorEventThenBrokenConnection()
+    public async Task Request_FailsInMidStream_ErrorEventThenBrokenConnectionAndServerLives()
     {
-        await using var own = ServerHost.Create(DeepSeekServer.Options() with
-        {
-            PingInterval = TimeSpan.FromMilliseconds(50),
-            TestConstraint = (user, _) => new Failing(user == "fails"),
-        });
-        await own.StartAsync();
-        await own.WaitUntilReadyAsync();
+        await using var own = await StartOwnAsync();
         using var client = Http.Client(own);
-
         string slow = await client.StreamTextAsync("/v1/completions", """{"prompt":[5],"max_tokens":2,"ignore_eos":true,"stream":true}""");
         Assert.StartsWith(": ping\n\n", slow);
         Assert.EndsWith("data: [DONE]\n\n", slow);
 
-        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/completions")
-        {
-            Content = Http.Body("""{"user":"fails","prompt":[5],"max_tokens":50,"ignore_eos":true,"stream":true}"""),
-        };
-        using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
-        var (text, broken) = await ReadUntilBrokenAsync(await response.Content.ReadAsStreamAsync());
-        Assert.True(broken is HttpIOException, text);
-        Assert.True(text.Contains("The engine failed"), text);
+        var (text, broken) = await StreamUntilBrokenAsync(client, "throws");
+        Assert.IsType<HttpIOException>(broken);
+        Assert.Contains("data: {\"error\":{\"message\":\"The server failed on this request; its log holds the details.\"", text);
+        Assert.DoesNotContain("[DONE]", text);
+        Assert.Equal(HttpStatusCode.OK, (await client.GetAsync("/health")).StatusCode);
+
+        (text, broken) = await StreamUntilBrokenAsync(client, "faults");
+        Assert.IsType<HttpIOException>(broken);
         Assert.Contains("data: {\"error\":{\"message\":\"The engine failed", text);
         Assert.Contains("\"code\":\"engine_fault\"", text);
         Assert.DoesNotContain("[DONE]", text);
-
         var next = await client.PostAsync("/v1/completions", """{"prompt":[5]}""");
         Assert.Equal((HttpStatusCode.InternalServerError, "server_error"), (next.Status, (string?)next.Json["error"]!["type"]));
         Assert.Equal("false", next.Headers.GetValues("x-should-retry").Single());
         await Assert.ThrowsAsync<EngineFaultedException>(() => own.WaitForShutdownAsync());
+    }
+
+    private static async Task<ServerHost> StartOwnAsync()
+    {
+        var own = ServerHost.Create(DeepSeekServer.Options() with
+        {
+            PingInterval = TimeSpan.FromMilliseconds(50),
+            TestConstraint = (user, _) => new Failing(user),
+        });
+        await own.StartAsync();
+        await own.WaitUntilReadyAsync();
+        return own;
+    }
+
+    private static async Task<(string Text, Exception? Broken)> StreamUntilBrokenAsync(HttpClient client, string user)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/completions")
+        {
+            Content = Http.Body($$"""{"user":"{{user}}","prompt":[5],"max_tokens":50,"ignore_eos":true,"stream":true}"""),
+        };
+        using var response = await client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
+        return await ReadUntilBrokenAsync(await response.Content.ReadAsStreamAsync());
     }
 
     private static async Task<(string Text, Exception? Broken)> ReadUntilBrokenAsync(Stream body)
@@ -130,13 +144,17 @@ public sealed class LeavingTests(DeepSeekServer server)
         Assert.Contains(server.LogLines, line => line.Contains(part));
     }
 
-    /// <summary>Slow for the first token; may fail at the fourth.</summary>
-    private sealed class Failing(bool fails) : ITokenConstraint
+    /// <summary>Slow for the first token; at the fourth it may throw, or interrupt the engine's thread at its next wait.</summary>
+    private sealed class Failing(string user) : ITokenConstraint
     {
         public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             Thread.Sleep(outputIds.Length == 0 ? 300 : 20);
-            return fails && outputIds.Length == 3 ? throw new InvalidOperationException("made to fail") : false;
+            if (outputIds.Length != 3)
+                return false;
+            if (user == "faults")
+                Thread.CurrentThread.Interrupt();
+            return user == "throws" ? throw new InvalidOperationException("made to fail") : false;
         }
     }
 }

@@ -38,11 +38,11 @@ internal sealed class ErrorBorder(RequestDelegate next, Access access, Lifecycle
         catch (Exception e)
         {
             ReportFault(e);
-            if (context.Response.HasStarted)
-                throw;
             var error = OpenAiError.From(e);
             if (error.Status >= 500 && e is not OpenAiException)
                 Log.RequestFailed(log, e, context.Request.Method, context.Request.Path);
+            if (context.Response.HasStarted)
+                throw;
             await RefuseAsync(context, error);
         }
     }
