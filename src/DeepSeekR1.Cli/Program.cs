@@ -1,1 +1,95 @@
-Console.WriteLine("deepseek-r1");
+using System.CommandLine;
+using DeepSeekR1.Cli;
+using DeepSeekR1.Engine;
+
+return await CommandLine.RunAsync(args);
+
+namespace DeepSeekR1.Cli
+{
+    /// <summary>How the process ends.</summary>
+    internal static class ExitCodes
+    {
+        /// <summary>All went well.</summary>
+        public const int Ok = 0;
+
+        /// <summary>The command line, the settings, the model or this machine do not allow a start.</summary>
+        public const int Usage = 2;
+
+        /// <summary>The engine failed, or we did.</summary>
+        public const int Fault = 70;
+    }
+
+    /// <summary>The executable: verbs, help, and the one place where errors become exit codes.</summary>
+    internal static class CommandLine
+    {
+        /// <summary>Runs a command line.</summary>
+        public static async Task<int> RunAsync(string[] args)
+        {
+            var root = new RootCommand("deepseek-r1: a native inference server for DeepSeek-R1-family models") { ServeCommand.Create() };
+            if (UnknownOption(root, args) is { } unknown)
+                return Fail(ExitCodes.Usage, unknown);
+            var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);
+            if (parsed.Errors.Count > 0)
+                return Fail(ExitCodes.Usage, parsed.Errors[0].Message);
+            try
+            {
+                return await parsed.InvokeAsync(new InvocationConfiguration
+                {
+                    EnableDefaultExceptionHandler = false,
+                    ProcessTerminationTimeout = null,
+                });
+            }
+            catch (Exception e) when (e is UsageException or StartupException)
+            {
+                return Fail(ExitCodes.Usage, e.Message);
+            }
+            catch (EngineFaultedException e)
+            {
+                return Fail(ExitCodes.Fault, "the engine failed: " + e.Message);
+            }
+            catch (Exception e)
+            {
+                return Fail(ExitCodes.Fault, $"internal error: {e.GetType().Name}: {e.Message}");
+            }
+        }
+
+        /// <summary>
+        /// A message for the first option that no command knows: the parser would take it for an argument and complain about
+        /// something else.
+        /// </summary>
+        private static string? UnknownOption(RootCommand root, string[] args)
+        {
+            var command = root.Subcommands.FirstOrDefault(c => args.Contains(c.Name));
+            string[] known = [.. (command?.Options ?? root.Options).SelectMany(o => o.Aliases.Append(o.Name)), "--help", "--version"];
+            foreach (string arg in args.TakeWhile(a => a != "--"))
+            {
+                string name = arg.Split('=')[0];
+                if (!name.StartsWith("--", StringComparison.Ordinal) || known.Contains(name))
+                    continue;
+                string? near = known.FirstOrDefault(k => Distance(k, name) <= 2);
+                return $"Unknown option '{name}'." + (near is null ? " See --help." : $" Did you mean '{near}'?");
+            }
+            return null;
+        }
+
+        /// <summary>Number of insertions, deletions and replacements between two names.</summary>
+        private static int Distance(string a, string b)
+        {
+            int[] row = [.. Enumerable.Range(0, b.Length + 1)];
+            for (int i = 1; i <= a.Length; i++)
+            {
+                int corner = row[0];
+                row[0] = i;
+                for (int j = 1; j <= b.Length; j++)
+                    (corner, row[j]) = (row[j], Math.Min(Math.Min(row[j], row[j - 1]) + 1, corner + (a[i - 1] == b[j - 1] ? 0 : 1)));
+            }
+            return row[b.Length];
+        }
+
+        private static int Fail(int code, string message)
+        {
+            Console.Error.WriteLine("deepseek-r1: " + message.ReplaceLineEndings(" "));
+            return code;
+        }
+    }
+}

@@ -1,0 +1,86 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using DeepSeekR1.Engine;
+using DeepSeekR1.Server;
+using Spectre.Console;
+
+namespace DeepSeekR1.Cli;
+
+/// <summary>The verb <c>serve</c>: options from three sources, then a server until a signal comes.</summary>
+internal static class ServeCommand
+{
+    /// <summary>The verb with all its options.</summary>
+    public static Command Create()
+    {
+        var model = new Argument<string?>("MODEL")
+        {
+            Description = "Checkpoint folder (config.json, *.safetensors, tokenizer.json) or .gguf file",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        var command = new Command("serve", "Serve a model over an OpenAI-style HTTP API") { model };
+        var flags = ServeOptions.All.ToDictionary(o => o.Name, ToFlag);
+        foreach (var flag in flags.Values)
+            command.Options.Add(flag);
+        command.SetAction((parsed, cancellation) => RunAsync(parsed.GetValue(model), Given(parsed, flags), cancellation));
+        return command;
+    }
+
+    private static Option ToFlag(ServeOption option)
+    {
+        string help = $"{option.Help} [{option.EnvironmentVariable}]";
+        return option.IsSwitch
+            ? new Option<bool>("--" + option.Name) { Description = help }
+            : new Option<string>("--" + option.Name) { Description = help, HelpName = option.Value, AllowMultipleArgumentsPerToken = false };
+    }
+
+    private static Dictionary<string, string> Given(ParseResult parsed, Dictionary<string, Option> flags)
+    {
+        var given = new Dictionary<string, string>();
+        foreach (var (name, flag) in flags)
+            if (parsed.GetResult(flag) is OptionResult { Implicit: false } result)
+                given[name] = flag is Option<bool> ? (result.GetValueOrDefault<bool>() ? "true" : "false") : result.GetValueOrDefault<string>() ?? "";
+        return given;
+    }
+
+    private static async Task<int> RunAsync(string? model, Dictionary<string, string> flags, CancellationToken cancellation)
+    {
+        var options = ServeSettings.Resolve(
+            model, flags, Environment.GetEnvironmentVariable, Path.Combine(Environment.CurrentDirectory, "appsettings.json"));
+        await using var server = ServerHost.Create(options);
+        await server.StartAsync(cancellation);
+        try
+        {
+            await WaitUntilReadyAsync(server, cancellation);
+            await server.WaitForShutdownAsync(cancellation);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            // A signal came while the model was loading; the server stops without an error.
+            await server.WaitForShutdownAsync(cancellation);
+        }
+        return ExitCodes.Ok;
+    }
+
+    /// <summary>On a terminal with a progress bar, elsewhere in silence: the log tells when the model is ready.</summary>
+    private static async Task WaitUntilReadyAsync(ServerHost server, CancellationToken cancellation)
+    {
+        var ready = server.WaitUntilReadyAsync(cancellation);
+        if (Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive)
+        {
+            await ready;
+            return;
+        }
+        await AnsiConsole.Progress().AutoClear(true).StartAsync(async context =>
+        {
+            var task = context.AddTask("Loading");
+            while (!ready.IsCompleted)
+            {
+                LoadProgress progress = server.Progress;
+                task.Description = Markup.Escape("Loading: " + progress.Phase);
+                task.Value = 100 * progress.Fraction;
+                await Task.WhenAny(ready, Task.Delay(100, cancellation));
+            }
+        });
+        await ready;
+    }
+}

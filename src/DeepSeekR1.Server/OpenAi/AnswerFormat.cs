@@ -1,0 +1,123 @@
+using System.Text.Json;
+using DeepSeekR1.Text;
+
+namespace DeepSeekR1.Server.OpenAi;
+
+/// <summary>What one answer has so far; built up for whole answers, fed with single deltas for streams.</summary>
+internal sealed class AnswerParts
+{
+    /// <summary>Thought.</summary>
+    public System.Text.StringBuilder Reasoning { get; } = new();
+
+    /// <summary>Answer.</summary>
+    public System.Text.StringBuilder Content { get; } = new();
+
+    /// <summary>Generated tokens.</summary>
+    public List<GeneratedToken> Tokens { get; } = [];
+
+    /// <summary>Why it ended; null while it runs.</summary>
+    public AnswerEnd? End { get; set; }
+}
+
+/// <summary>
+/// The JSON of one request's answer, whole or in chunks. Writes straight to UTF-8; property names and constant values are
+/// encoded once. One instance per request, one thread.
+/// </summary>
+internal abstract class AnswerFormat(string id, long created, AnswerOptions options, ChatEngine engine)
+{
+    /// <summary>How the answer is wanted.</summary>
+    protected AnswerOptions Options => options;
+
+    /// <summary>Bytes of tokens.</summary>
+    protected ChatEngine Engine => engine;
+
+    /// <summary>The whole answer.</summary>
+    public abstract void WriteWhole(Utf8JsonWriter json, TextGeneration generation, IReadOnlyList<AnswerParts> parts);
+
+    /// <summary>True when an answer opens with a chunk of its own.</summary>
+    public virtual bool HasFirstChunk => false;
+
+    /// <summary>First chunk of an answer.</summary>
+    public virtual void WriteFirst(Utf8JsonWriter json, TextGeneration generation, int choice) { }
+
+    /// <summary>A later chunk: thought, or text, or the end.</summary>
+    public abstract void WriteChunk(Utf8JsonWriter json, TextGeneration generation, TextDelta delta);
+
+    /// <summary>The chunk that carries only usage.</summary>
+    public void WriteUsageChunk(Utf8JsonWriter json, TextGeneration generation)
+    {
+        BeginChunk(json);
+        json.WriteStartArray(Names.Choices);
+        json.WriteEndArray();
+        json.WritePropertyName(Names.Usage);
+        Usage(json, generation.Usage);
+        json.WriteEndObject();
+    }
+
+    /// <summary>Name of the object in a chunk.</summary>
+    protected abstract JsonEncodedText ChunkObject { get; }
+
+    /// <summary>Opens a chunk: id, object, created, model.</summary>
+    protected void BeginChunk(Utf8JsonWriter json) => Begin(json, ChunkObject);
+
+    /// <summary>Opens an answer: id, object, created, model.</summary>
+    protected void Begin(Utf8JsonWriter json, JsonEncodedText objectName)
+    {
+        json.WriteStartObject();
+        json.WriteString(Names.Id, id);
+        json.WriteString(Names.Object, objectName);
+        json.WriteNumber(Names.Created, created);
+        json.WriteString(Names.Model, options.Model);
+    }
+
+    /// <summary>Closes a chunk: usage when it is asked for.</summary>
+    protected void EndChunk(Utf8JsonWriter json, TextGeneration generation)
+    {
+        if (options.ContinuousUsage)
+        {
+            json.WritePropertyName(Names.Usage);
+            Usage(json, generation.Usage);
+        }
+        else if (options.IncludeUsage)
+        {
+            json.WriteNull(Names.Usage);
+        }
+        json.WriteEndObject();
+    }
+
+    /// <summary>finish_reason: null while the answer runs.</summary>
+    protected static void FinishReason(Utf8JsonWriter json, AnswerEnd? end)
+    {
+        if (end is { } reason)
+            json.WriteString(Names.FinishReason, reason == AnswerEnd.Stop ? Names.Stop : Names.Length);
+        else
+            json.WriteNull(Names.FinishReason);
+    }
+
+    /// <summary>A list of integers.</summary>
+    protected static void Integers(Utf8JsonWriter json, JsonEncodedText name, IEnumerable<int> values)
+    {
+        json.WriteStartArray(name);
+        foreach (int value in values)
+            json.WriteNumberValue(value);
+        json.WriteEndArray();
+    }
+
+    /// <summary>Usage with OpenAI's and DeepSeek's names.</summary>
+    protected static void Usage(Utf8JsonWriter json, TokenUsage usage)
+    {
+        json.WriteStartObject();
+        json.WriteNumber(Names.PromptTokens, usage.PromptTokens);
+        json.WriteNumber(Names.CompletionTokens, usage.CompletionTokens);
+        json.WriteNumber(Names.TotalTokens, usage.PromptTokens + usage.CompletionTokens);
+        json.WriteStartObject(Names.PromptTokensDetails);
+        json.WriteNumber(Names.CachedTokens, usage.CachedTokens);
+        json.WriteEndObject();
+        json.WriteStartObject(Names.CompletionTokensDetails);
+        json.WriteNumber(Names.ReasoningTokens, usage.ReasoningTokens);
+        json.WriteEndObject();
+        json.WriteNumber(Names.CacheHit, usage.CachedTokens);
+        json.WriteNumber(Names.CacheMiss, usage.PromptTokens - usage.CachedTokens);
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,146 @@
+using System.Text;
+using System.Text.Json;
+using DeepSeekR1.Text;
+
+namespace DeepSeekR1.Server.OpenAi;
+
+/// <summary>JSON of chat completions. The thought goes into the fields that the server was told to use.</summary>
+internal sealed class ChatFormat(string id, long created, AnswerOptions options, ChatEngine engine, ReasoningField field)
+    : AnswerFormat(id, created, options, engine)
+{
+    /// <inheritdoc/>
+    protected override JsonEncodedText ChunkObject => Names.ChatChunk;
+
+    /// <inheritdoc/>
+    public override bool HasFirstChunk => true;
+
+    /// <inheritdoc/>
+    public override void WriteFirst(Utf8JsonWriter json, TextGeneration generation, int choice)
+    {
+        BeginChunk(json);
+        BeginChoice(json, choice);
+        json.WriteStartObject(Names.Delta);
+        json.WriteString(Names.Role, Names.Assistant);
+        json.WriteString(Names.Content, "");
+        json.WriteEndObject();
+        FinishReason(json, null);
+        EndChoice(json);
+        if (Options.ReturnTokenIds)
+            Integers(json, Names.PromptTokenIds, generation.Prompts[0]);
+        EndChunk(json, generation);
+    }
+
+    /// <inheritdoc/>
+    public override void WriteChunk(Utf8JsonWriter json, TextGeneration generation, TextDelta delta)
+    {
+        BeginChunk(json);
+        BeginChoice(json, delta.Choice);
+        json.WriteStartObject(Names.Delta);
+        if (delta.Reasoning is not null)
+            Thought(json, delta.Reasoning);
+        if (delta.Content is not null)
+            json.WriteString(Names.Content, delta.Content);
+        json.WriteEndObject();
+        if (Options.Logprobs)
+            Logprobs(json, delta.Tokens);
+        FinishReason(json, delta.End);
+        if (Options.ReturnTokenIds)
+            Integers(json, Names.TokenIds, delta.Tokens.Select(t => t.Id));
+        EndChoice(json);
+        EndChunk(json, generation);
+    }
+
+    /// <inheritdoc/>
+    public override void WriteWhole(Utf8JsonWriter json, TextGeneration generation, IReadOnlyList<AnswerParts> parts)
+    {
+        Begin(json, Names.ChatCompletion);
+        json.WriteStartArray(Names.Choices);
+        for (int i = 0; i < parts.Count; i++)
+            Choice(json, i, parts[i]);
+        json.WriteEndArray();
+        json.WritePropertyName(Names.Usage);
+        Usage(json, generation.Usage);
+        if (Options.ReturnTokenIds)
+            Integers(json, Names.PromptTokenIds, generation.Prompts[0]);
+        json.WriteEndObject();
+    }
+
+    private void Choice(Utf8JsonWriter json, int index, AnswerParts parts)
+    {
+        json.WriteStartObject();
+        json.WriteNumber(Names.Index, index);
+        json.WriteStartObject(Names.Message);
+        json.WriteString(Names.Role, Names.Assistant);
+        // A thought that never closed has no answer: content is null, not "".
+        if (parts.Content.Length == 0 && parts.Reasoning.Length > 0)
+            json.WriteNull(Names.Content);
+        else
+            json.WriteString(Names.Content, parts.Content.ToString());
+        if (parts.Reasoning.Length > 0)
+            Thought(json, parts.Reasoning.ToString());
+        json.WriteEndObject();
+        if (Options.Logprobs)
+            Logprobs(json, parts.Tokens);
+        else
+            json.WriteNull(Names.Logprobs);
+        FinishReason(json, parts.End);
+        if (Options.ReturnTokenIds)
+            Integers(json, Names.TokenIds, parts.Tokens.Select(t => t.Id));
+        json.WriteEndObject();
+    }
+
+    private void Thought(Utf8JsonWriter json, string text)
+    {
+        if (field != ReasoningField.Reasoning)
+            json.WriteString(Names.ReasoningContent, text);
+        if (field != ReasoningField.ReasoningContent)
+            json.WriteString(Names.Reasoning, text);
+    }
+
+    private void Logprobs(Utf8JsonWriter json, IReadOnlyList<GeneratedToken> tokens)
+    {
+        json.WriteStartObject(Names.Logprobs);
+        json.WriteStartArray(Names.Content);
+        foreach (var token in tokens)
+        {
+            json.WriteStartObject();
+            Token(json, token.Id, token.Logprob ?? 0);
+            json.WriteStartArray(Names.TopLogprobs);
+            foreach (var other in token.TopLogprobs ?? [])
+            {
+                json.WriteStartObject();
+                Token(json, other.TokenId, other.Logprob);
+                json.WriteEndObject();
+            }
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private void Token(Utf8JsonWriter json, int id, float logprob)
+    {
+        var bytes = Engine.TokenBytes(id).Span;
+        json.WriteString(Names.Token, Encoding.UTF8.GetString(bytes));
+        // JSON has no minus infinity; vLLM writes -9999 as well.
+        json.WriteNumber(Names.Logprob, Math.Max(logprob, -9999f));
+        json.WriteStartArray(Names.Bytes);
+        foreach (byte b in bytes)
+            json.WriteNumberValue(b);
+        json.WriteEndArray();
+    }
+
+    private static void BeginChoice(Utf8JsonWriter json, int index)
+    {
+        json.WriteStartArray(Names.Choices);
+        json.WriteStartObject();
+        json.WriteNumber(Names.Index, index);
+    }
+
+    private static void EndChoice(Utf8JsonWriter json)
+    {
+        json.WriteEndObject();
+        json.WriteEndArray();
+    }
+}

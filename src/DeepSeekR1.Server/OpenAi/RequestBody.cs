@@ -1,0 +1,204 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Unicode;
+using DeepSeekR1.Engine;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+
+namespace DeepSeekR1.Server.OpenAi;
+
+/// <summary>One field that a request may have: its name, its JSON type, its range, its meaning. Also feeds the OpenAPI document.</summary>
+/// <param name="Name">Name on the wire.</param>
+/// <param name="Type">OpenAPI type: integer, number, boolean, string, array or object.</param>
+/// <param name="Description">For people.</param>
+/// <param name="Min">Least value, allowed itself.</param>
+/// <param name="Max">Largest value, allowed itself.</param>
+internal sealed record RequestField(string Name, string Type, string Description, double? Min = null, double? Max = null)
+{
+    /// <summary>The least value itself is not allowed.</summary>
+    public bool ExclusiveMin { get; init; }
+}
+
+/// <summary>
+/// A request's JSON object with typed access. A null member counts as absent; a wrong type or a value out of range is
+/// refused with name, value and limit.
+/// </summary>
+internal sealed class RequestBody(JsonElement root)
+{
+    private static readonly JsonDocumentOptions Options = new() { MaxDepth = 64 };
+
+    /// <summary>The whole object.</summary>
+    public JsonElement Root => root;
+
+    /// <summary>Reads a request's body.</summary>
+    /// <exception cref="OpenAiException">Media type, size, encoding or JSON are wrong.</exception>
+    public static async Task<RequestBody> ReadAsync(HttpContext context)
+    {
+        if (!context.Request.HasJsonContentType())
+            throw new OpenAiException(OpenAiError.Invalid(415, "unsupported_media_type",
+                $"The content type '{context.Request.ContentType}' is not supported. Send Content-Type: application/json."));
+        return Parse(await ReadBytesAsync(context));
+    }
+
+    /// <summary>Parses UTF-8 JSON.</summary>
+    internal static RequestBody Parse(ReadOnlyMemory<byte> utf8)
+    {
+        if (utf8.Span.StartsWith("\uFEFF"u8))
+            utf8 = utf8[3..];
+        if (!Utf8.IsValid(utf8.Span))
+            throw Malformed("The request body is not valid UTF-8. Encode the JSON text as UTF-8.");
+        JsonElement root;
+        try
+        {
+            root = JsonDocument.Parse(utf8, Options).RootElement;
+        }
+        catch (JsonException e)
+        {
+            throw Malformed(string.Create(CultureInfo.InvariantCulture,
+                $"The request body is not valid JSON (line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}). Send one JSON object."));
+        }
+        return root.ValueKind == JsonValueKind.Object
+            ? new RequestBody(root)
+            : throw Malformed($"The request body must be a JSON object, not {TypeName(root)}.");
+    }
+
+    /// <summary>A member that is present and not null.</summary>
+    public bool TryGet(string name, out JsonElement value)
+        => root.TryGetProperty(name, out value) && value.ValueKind != JsonValueKind.Null;
+
+    /// <summary>A number in the field's range.</summary>
+    public float? Number(RequestField field)
+    {
+        if (!TryGet(field.Name, out var value))
+            return null;
+        if (value.ValueKind != JsonValueKind.Number)
+            throw WrongType(field.Name, "a number", value);
+        double number = value.GetDouble();
+        bool tooSmall = number < field.Min || (field.ExclusiveMin && number <= field.Min);
+        return double.IsFinite(number) && !tooSmall && !(number > field.Max) ? (float)number : throw OutOfRange(field, value);
+    }
+
+    /// <summary>A 32-bit integer in the field's range.</summary>
+    public int? Integer(RequestField field) => (int?)LongInteger(field);
+
+    /// <summary>A 64-bit integer in the field's range.</summary>
+    public long? LongInteger(RequestField field)
+    {
+        if (!TryGet(field.Name, out var value))
+            return null;
+        if (value.ValueKind != JsonValueKind.Number || !TryInteger(value, out long number))
+            throw WrongType(field.Name, "an integer", value);
+        return number >= (field.Min ?? long.MinValue) && number <= (field.Max ?? long.MaxValue) ? number : throw OutOfRange(field, value);
+    }
+
+    /// <summary>true or false.</summary>
+    public bool? Flag(string name)
+    {
+        if (!TryGet(name, out var value))
+            return null;
+        return value.ValueKind switch
+        {
+            JsonValueKind.True => true,
+            JsonValueKind.False => false,
+            _ => throw WrongType(name, "true or false", value),
+        };
+    }
+
+    /// <summary>A string.</summary>
+    public string? Text(string name) => TryGet(name, out var value) ? Text(name, value) : null;
+
+    /// <summary>The string in an element.</summary>
+    public static string Text(string name, JsonElement value)
+    {
+        if (value.ValueKind != JsonValueKind.String)
+            throw WrongType(name, "a string", value);
+        try
+        {
+            return value.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            throw new InvalidRequestException(name, "invalid_value",
+                $"'{name}' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.");
+        }
+    }
+
+    /// <summary>A list of integers.</summary>
+    public static int[] Integers(string name, JsonElement value)
+    {
+        if (value.ValueKind != JsonValueKind.Array)
+            throw WrongType(name, "a list of integers", value);
+        var items = new int[value.GetArrayLength()];
+        int i = 0;
+        foreach (var item in value.EnumerateArray())
+            items[i++] = item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out int id)
+                ? id
+                : throw WrongType($"{name}[{i - 1}]", "an integer", item);
+        return items;
+    }
+
+    /// <summary>The error for a value of the wrong type.</summary>
+    public static InvalidRequestException WrongType(string name, string wanted, JsonElement value)
+        => new(name, "invalid_type", $"'{name}' must be {wanted}, not {TypeName(value)}: {Shorten(value)}.");
+
+    /// <summary>A value for messages, cut to a readable length.</summary>
+    public static string Shorten(JsonElement value)
+    {
+        string text = value.GetRawText();
+        return text.Length <= 40 ? text : text[..37] + "...";
+    }
+
+    private static InvalidRequestException OutOfRange(RequestField field, JsonElement value)
+    {
+        string Show(double bound) => bound.ToString("0.######", CultureInfo.InvariantCulture);
+        string range = (field.Min, field.Max) switch
+        {
+            ({ } min, { } max) when field.ExclusiveMin => $"above {Show(min)} and at most {Show(max)}",
+            ({ } min, int.MaxValue) when value.GetDouble() < min => $"at least {Show(min)}",
+            ({ } min, { } max) => $"between {Show(min)} and {Show(max)}",
+            ({ } min, null) => $"at least {Show(min)}",
+            (null, { } max) => $"at most {Show(max)}",
+            _ => "a finite number",
+        };
+        return new InvalidRequestException(field.Name, "invalid_value", $"'{field.Name}' must be {range}, not {Shorten(value)}.");
+    }
+
+    private static bool TryInteger(JsonElement value, out long number)
+    {
+        if (value.TryGetInt64(out number))
+            return true;
+        // 16.0 and 1e3 are integers too; clients with one number type send them.
+        double d = value.GetDouble();
+        number = double.IsInteger(d) && Math.Abs(d) <= 1L << 53 ? (long)d : 0;
+        return number == d;
+    }
+
+    private static string TypeName(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Object => "an object",
+        JsonValueKind.Array => "a list",
+        JsonValueKind.String => "a string",
+        JsonValueKind.Number => "a number",
+        JsonValueKind.True or JsonValueKind.False => "a boolean",
+        _ => "null",
+    };
+
+    private static OpenAiException Malformed(string message) => new(OpenAiError.Invalid(400, "invalid_json", message));
+
+    private static async Task<ReadOnlyMemory<byte>> ReadBytesAsync(HttpContext context)
+    {
+        long? limit = context.Features.Get<IHttpMaxRequestBodySizeFeature>()?.MaxRequestBodySize;
+        var buffer = new ArrayBufferWriter<byte>((int)Math.Clamp(context.Request.ContentLength ?? 4096, 256, 1 << 20));
+        try
+        {
+            for (int read; (read = await context.Request.Body.ReadAsync(buffer.GetMemory(4096), context.RequestAborted)) > 0;)
+                buffer.Advance(read);
+        }
+        catch (BadHttpRequestException e) when (e.StatusCode == 413)
+        {
+            throw new OpenAiException(OpenAiError.TooLarge(limit));
+        }
+        return buffer.WrittenMemory;
+    }
+}

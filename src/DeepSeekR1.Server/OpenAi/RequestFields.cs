@@ -1,0 +1,113 @@
+namespace DeepSeekR1.Server.OpenAi;
+
+/// <summary>
+/// Every field that this server acts on, once: the mapper reads by it, the OpenAPI document is made from it.
+/// </summary>
+internal static class RequestFields
+{
+    public static readonly RequestField Model = new("model", "string", "Name of the served model; may be left out.");
+
+    public static readonly RequestField MaxTokens = new("max_tokens", "integer",
+        "Most tokens to generate, thought included. Chat: default is the rest of the context; completions: 16. Cut to the context.",
+        1, int.MaxValue);
+
+    public static readonly RequestField MaxCompletionTokens = new("max_completion_tokens", "integer",
+        "OpenAI's newer name of max_tokens; thought included.", 1, int.MaxValue);
+
+    public static readonly RequestField Temperature = new("temperature", "number",
+        "Randomness; 0 always takes the most likely token. Default from generation_config.json.", 0, 2);
+
+    public static readonly RequestField TopP = new("top_p", "number",
+        "Keep the smallest set of tokens that reaches this probability.", 0, 1) { ExclusiveMin = true };
+
+    public static readonly RequestField TopK = new("top_k", "integer", "Keep the k best tokens; 0 or -1 keeps all.", -1, int.MaxValue);
+
+    public static readonly RequestField MinP = new("min_p", "number",
+        "Drop tokens below this fraction of the best token's probability.", 0, 1);
+
+    public static readonly RequestField N = new("n", "integer", "Number of independent answers.", 1, 128);
+
+    public static readonly RequestField Seed = new("seed", "integer", "The same seed and request give the same answer.");
+
+    public static readonly RequestField Stop = new("stop", "stop", "A string, or up to 16 strings, that end the text; not part of it.");
+
+    public static readonly RequestField StopTokenIds = new("stop_token_ids", "integers", "Token ids that end the text.");
+
+    public static readonly RequestField MinTokens = new("min_tokens", "integer",
+        "No end of the text before this many tokens.", 0, int.MaxValue);
+
+    public static readonly RequestField IgnoreEos = new("ignore_eos", "boolean", "Do not end at the end-of-sequence token.");
+
+    public static readonly RequestField IncludeStop = new("include_stop_str_in_output", "boolean",
+        "The stop string that was found stays in the text.");
+
+    public static readonly RequestField SkipSpecial = new("skip_special_tokens", "boolean",
+        "Special tokens leave no text (default true).");
+
+    public static readonly RequestField Stream = new("stream", "boolean", "Send the answer piece by piece as server-sent events.");
+
+    public static readonly RequestField StreamOptions = new("stream_options", "object",
+        "include_usage: a last chunk with usage; continuous_usage_stats: usage in every chunk.");
+
+    public static readonly RequestField ReturnTokenIds = new("return_token_ids", "boolean",
+        "Fill choices[].token_ids and prompt_token_ids.");
+
+    public static readonly RequestField User = new("user", "string", "Accepted, not used.");
+
+    public static readonly RequestField Messages = new("messages", "messages",
+        "The conversation. Roles: system, developer (= system), user, assistant. Content: text or text parts.");
+
+    public static readonly RequestField ChatLogprobs = new("logprobs", "boolean", "Return the log-probability of every generated token.");
+
+    public static readonly RequestField TopLogprobs = new("top_logprobs", "integer",
+        "Number of best alternatives per token; needs logprobs.", 0, 20);
+
+    public static readonly RequestField Format = new("reasoning_format", "string",
+        "separate: thought in reasoning_content; inline: <think> thought </think> inside content.");
+
+    public static readonly RequestField SeparateReasoning = new("separate_reasoning", "boolean",
+        "SGLang's name: true is reasoning_format separate, false is inline.");
+
+    public static readonly RequestField ContinueFinal = new("continue_final_message", "boolean",
+        "The last message, of role assistant, is the beginning of the answer.");
+
+    public static readonly RequestField AddGenerationPrompt = new("add_generation_prompt", "boolean",
+        "The prompt ends with the assistant's opening (default true).");
+
+    public static readonly RequestField TemplateKwargs = new("chat_template_kwargs", "object", "Further variables for the chat template.");
+
+    public static readonly RequestField Prompt = new("prompt", "prompt", "A text, a list of texts, token ids, or a list of lists of token ids.");
+
+    public static readonly RequestField AddSpecialTokens = new("add_special_tokens", "boolean",
+        "Text prompts get the beginning-of-sequence token where the model has one (default true).");
+
+    public static readonly RequestField CompletionLogprobs = new("logprobs", "integer",
+        "Log-probabilities of the generated tokens and of this many alternatives.", 0, 20);
+
+    public static readonly RequestField Tokens = new("tokens", "integers", "Token ids.");
+
+    public static readonly RequestField ReturnTokenStrs = new("return_token_strs", "boolean", "Also return the text of each token.");
+
+    private static readonly RequestField[] Common =
+    [
+        Model, MaxTokens, Temperature, TopP, TopK, MinP, N, Seed, Stop, StopTokenIds, MinTokens, IgnoreEos, IncludeStop,
+        SkipSpecial, Stream, StreamOptions, ReturnTokenIds, User,
+    ];
+
+    /// <summary>Fields of POST /v1/chat/completions.</summary>
+    public static readonly RequestField[] Chat =
+    [
+        Messages, .. Common, MaxCompletionTokens, ChatLogprobs, TopLogprobs, Format, SeparateReasoning, ContinueFinal,
+        AddGenerationPrompt, TemplateKwargs,
+    ];
+
+    /// <summary>Fields of POST /v1/completions.</summary>
+    public static readonly RequestField[] Completion = [Prompt, .. Common, CompletionLogprobs, AddSpecialTokens];
+
+    /// <summary>Fields of POST /tokenize.</summary>
+    public static readonly RequestField[] Tokenize =
+        [Model, Prompt with { Type = "string", Description = "Plain text." }, Messages, AddSpecialTokens, AddGenerationPrompt, ContinueFinal, TemplateKwargs, ReturnTokenStrs];
+
+    /// <summary>Fields of POST /detokenize.</summary>
+    public static readonly RequestField[] Detokenize = [Model, Tokens];
+}

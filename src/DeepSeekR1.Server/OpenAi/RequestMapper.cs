@@ -1,0 +1,178 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using DeepSeekR1.Engine;
+using DeepSeekR1.Text;
+
+namespace DeepSeekR1.Server.OpenAi;
+
+/// <summary>How an answer is to be written.</summary>
+internal sealed record AnswerOptions(
+    string Model, bool Stream, bool IncludeUsage, bool ContinuousUsage, bool Logprobs, bool ReturnTokenIds);
+
+/// <summary>
+/// JSON of a request to what the text side understands. All that a client can do wrong and that needs no tokenizer is found
+/// here. Immutable and safe for many threads.
+/// </summary>
+internal sealed class RequestMapper(ServerOptions options, ServedModels models)
+{
+    private const int MaxStops = 16;
+    private const int MaxStopLength = 1024;
+    private const int MaxPrompts = 1024;
+    private const int DefaultCompletionTokens = 16;
+
+    /// <summary>A chat request.</summary>
+    public (ChatRequest Request, AnswerOptions Answer) MapChat(RequestBody body, string id)
+    {
+        string model = CheckModel(body);
+        UnsupportedFields.CheckChat(body.Root);
+        bool logprobs = body.Flag("logprobs") ?? false;
+        int? top = body.Integer(RequestFields.TopLogprobs);
+        if (top > 0 && !logprobs)
+            throw new InvalidRequestException("top_logprobs", "invalid_value", "'top_logprobs' needs 'logprobs': true.");
+        var settings = Settings(body) with
+        {
+            MaxTokens = body.Integer(RequestFields.MaxCompletionTokens) ?? body.Integer(RequestFields.MaxTokens),
+            TopLogprobs = logprobs ? top ?? 0 : null,
+        };
+        CheckMinTokens(settings);
+        var conversation = Conversation(body, id) with { Settings = settings, Format = Format(body) };
+        return (conversation, Answer(body, model, logprobs));
+    }
+
+    /// <summary>A completion request.</summary>
+    public (CompletionRequest Request, AnswerOptions Answer) MapCompletion(RequestBody body, string id)
+    {
+        string model = CheckModel(body);
+        UnsupportedFields.CheckCompletion(body.Root);
+        int? logprobs = body.Integer(RequestFields.CompletionLogprobs);
+        var settings = Settings(body) with
+        {
+            MaxTokens = body.Integer(RequestFields.MaxTokens) ?? DefaultCompletionTokens,
+            TopLogprobs = logprobs,
+        };
+        CheckMinTokens(settings);
+        var request = new CompletionRequest
+        {
+            Id = id,
+            Prompts = PromptMapper.Map(body, MaxPrompts),
+            Settings = settings,
+            AddSpecialTokens = body.Flag("add_special_tokens") ?? true,
+        };
+        return (request, Answer(body, model, logprobs is not null));
+    }
+
+    /// <summary>The conversation of a chat or tokenize request, without settings.</summary>
+    public static ChatRequest Conversation(RequestBody body, string id)
+    {
+        var (messages, prefix) = MessageMapper.Map(body);
+        bool continues = body.Flag("continue_final_message") ?? prefix;
+        bool? opening = body.Flag("add_generation_prompt");
+        if (continues && opening == true && body.Flag("continue_final_message") == true)
+            throw new InvalidRequestException("continue_final_message", "invalid_value",
+                "'continue_final_message' and 'add_generation_prompt' cannot both be true. Send add_generation_prompt false.");
+        return new ChatRequest
+        {
+            Id = id,
+            Messages = messages,
+            AddGenerationPrompt = opening ?? true,
+            ContinueFinalMessage = continues,
+            TemplateVariables = Kwargs(body),
+        };
+    }
+
+    /// <summary>The name that answers carry; an unknown model is a 404.</summary>
+    public string CheckModel(RequestBody body)
+    {
+        string? name = body.Text("model");
+        return string.IsNullOrEmpty(name) || models.Serves(name) ? models.Names[0] : throw models.NotFound(name);
+    }
+
+    private static JsonObject? Kwargs(RequestBody body)
+    {
+        if (!body.TryGet("chat_template_kwargs", out var value))
+            return null;
+        return value.ValueKind == JsonValueKind.Object
+            ? JsonObject.Create(value)
+            : throw RequestBody.WrongType("chat_template_kwargs", "an object", value);
+    }
+
+    private GenerationSettings Settings(RequestBody body)
+    {
+        string user = body.Text("user") ?? "";
+        return new GenerationSettings
+        {
+            Temperature = body.Number(RequestFields.Temperature),
+            TopP = body.Number(RequestFields.TopP),
+            TopK = body.Integer(RequestFields.TopK),
+            MinP = body.Number(RequestFields.MinP),
+            Seed = body.LongInteger(RequestFields.Seed),
+            MinTokens = body.Integer(RequestFields.MinTokens) ?? 0,
+            Stop = Stops(body),
+            StopTokenIds = body.TryGet("stop_token_ids", out var ids) ? RequestBody.Integers("stop_token_ids", ids) : [],
+            IgnoreEos = body.Flag("ignore_eos") ?? false,
+            IncludeStopString = body.Flag("include_stop_str_in_output") ?? false,
+            SkipSpecialTokens = body.Flag("skip_special_tokens") ?? true,
+            N = body.Integer(RequestFields.N) ?? 1,
+            Constraint = options.TestConstraint is { } make ? sample => make(user, sample) : null,
+        };
+    }
+
+    private static void CheckMinTokens(GenerationSettings settings)
+    {
+        if (settings.MinTokens > settings.MaxTokens)
+            throw new InvalidRequestException("min_tokens", "invalid_value",
+                $"'min_tokens' ({settings.MinTokens}) must not be above the token limit ({settings.MaxTokens}).");
+    }
+
+    private static IReadOnlyList<string> Stops(RequestBody body)
+    {
+        if (!body.TryGet("stop", out var value))
+            return [];
+        if (value.ValueKind is not (JsonValueKind.String or JsonValueKind.Array))
+            throw RequestBody.WrongType("stop", "a string or a list of strings", value);
+        string[] stops = value.ValueKind == JsonValueKind.String
+            ? [RequestBody.Text("stop", value)]
+            : [.. value.EnumerateArray().Select((item, i) => RequestBody.Text($"stop[{i}]", item))];
+        if (stops.Length > MaxStops)
+            throw new InvalidRequestException("stop", "invalid_value", $"'stop' may hold at most {MaxStops} strings, not {stops.Length}.");
+        if (stops.Any(s => s.Length is 0 or > MaxStopLength))
+            throw new InvalidRequestException("stop", "invalid_value", $"A stop string must have 1 to {MaxStopLength} characters.");
+        return stops;
+    }
+
+    private ReasoningFormat Format(RequestBody body)
+    {
+        var format = body.Text("reasoning_format") switch
+        {
+            null or "auto" => options.ReasoningFormat,
+            "separate" or "deepseek" => ReasoningFormat.Separate,
+            "inline" or "none" => ReasoningFormat.Inline,
+            string other => throw new InvalidRequestException("reasoning_format", "invalid_value",
+                $"'reasoning_format' must be separate or inline (also auto, deepseek = separate, none = inline), not \"{other}\"."),
+        };
+        return body.Flag("separate_reasoning") switch
+        {
+            true => ReasoningFormat.Separate,
+            false => ReasoningFormat.Inline,
+            null => format,
+        };
+    }
+
+    private static AnswerOptions Answer(RequestBody body, string model, bool logprobs)
+    {
+        bool stream = body.Flag("stream") ?? false;
+        bool usage = false, continuous = false;
+        if (body.TryGet("stream_options", out var value))
+        {
+            if (value.ValueKind != JsonValueKind.Object)
+                throw RequestBody.WrongType("stream_options", "an object", value);
+            if (!stream)
+                throw new InvalidRequestException("stream_options", "invalid_value", "'stream_options' needs 'stream': true.");
+            UnsupportedFields.CheckStreamOptions(value);
+            var options = new RequestBody(value);
+            usage = options.Flag("include_usage") ?? false;
+            continuous = usage && (options.Flag("continuous_usage_stats") ?? false);
+        }
+        return new AnswerOptions(model, stream, usage, continuous, logprobs, body.Flag("return_token_ids") ?? false);
+    }
+}

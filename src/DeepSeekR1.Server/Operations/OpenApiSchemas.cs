@@ -1,0 +1,115 @@
+using System.Globalization;
+using DeepSeekR1.Server.OpenAi;
+using Microsoft.OpenApi;
+
+namespace DeepSeekR1.Server.Operations;
+
+/// <summary>Schemas of the OpenAPI document.</summary>
+internal static class OpenApiSchemas
+{
+    /// <summary>A request, from the list of its fields.</summary>
+    public static OpenApiSchema Request(IEnumerable<RequestField> fields, params string[] required) => new()
+    {
+        Type = JsonSchemaType.Object,
+        Properties = fields.ToDictionary(f => f.Name, Field),
+        Required = new HashSet<string>(required),
+    };
+
+    /// <summary>A whole chat answer.</summary>
+    public static OpenApiSchema ChatAnswer() => Answer(Object(
+        ("role", Text()), ("content", Text(nullable: true)), ("reasoning_content", Text()), ("reasoning", Text())), "message");
+
+    /// <summary>A chunk of a chat answer.</summary>
+    public static OpenApiSchema ChatChunk() => Answer(Object(
+        ("role", Text()), ("content", Text()), ("reasoning_content", Text()), ("reasoning", Text())), "delta");
+
+    /// <summary>A completion answer or a chunk of it.</summary>
+    public static OpenApiSchema CompletionAnswer() => Answer(Text(), "text");
+
+    /// <summary>Answer of tokenize.</summary>
+    public static OpenApiSchema TokenizeAnswer() => Object(
+        ("count", Integer()), ("max_model_len", Integer()), ("tokens", Array(Integer())), ("token_strs", Array(Text())));
+
+    /// <summary>Answer of detokenize.</summary>
+    public static OpenApiSchema DetokenizeAnswer() => Object(("prompt", Text()));
+
+    /// <summary>An error.</summary>
+    public static OpenApiResponse ErrorResponse(string description) => new()
+    {
+        Description = description,
+        Content = new Dictionary<string, OpenApiMediaType>
+        {
+            ["application/json"] = new OpenApiMediaType
+            {
+                Schema = Object(("error", Object(
+                    ("message", Text()), ("type", Text()), ("param", Text(nullable: true)), ("code", Text(nullable: true))))),
+            },
+        },
+    };
+
+    private static OpenApiSchema Answer(OpenApiSchema body, string bodyName) => Object(
+        ("id", Text()),
+        ("object", Text()),
+        ("created", Integer()),
+        ("model", Text()),
+        ("choices", Array(Object(
+            ("index", Integer()), (bodyName, body), ("logprobs", Object()), ("finish_reason", Enum("stop", "length")), ("token_ids", Array(Integer()))))),
+        ("usage", Object(
+            ("prompt_tokens", Integer()), ("completion_tokens", Integer()), ("total_tokens", Integer()),
+            ("prompt_tokens_details", Object(("cached_tokens", Integer()))),
+            ("completion_tokens_details", Object(("reasoning_tokens", Integer()))),
+            ("prompt_cache_hit_tokens", Integer()), ("prompt_cache_miss_tokens", Integer()))));
+
+    private static IOpenApiSchema Field(RequestField field)
+    {
+        var schema = field.Type switch
+        {
+            "stop" => OneOf(Text(), Array(Text())),
+            "integers" => Array(Integer()),
+            "prompt" => OneOf(Text(), Array(Text()), Array(Integer()), Array(Array(Integer()))),
+            "messages" => Array(Message()),
+            "integer" => Integer(),
+            "number" => new OpenApiSchema { Type = JsonSchemaType.Number },
+            "boolean" => new OpenApiSchema { Type = JsonSchemaType.Boolean },
+            "object" => Object(),
+            _ => field.Name == "reasoning_format" ? Enum("separate", "inline") : Text(),
+        };
+        schema.Description = field.Description;
+        if (field.ExclusiveMin)
+            schema.ExclusiveMinimum = Bound(field.Min);
+        else
+            schema.Minimum = Bound(field.Min);
+        schema.Maximum = Bound(field.Max);
+        return schema;
+    }
+
+    private static OpenApiSchema Message()
+    {
+        var message = Object(
+            ("role", Enum("system", "developer", "user", "assistant")),
+            ("content", OneOf(Text(), Array(Object(("type", Enum("text")), ("text", Text()))))),
+            ("reasoning_content", Text()),
+            ("name", Text()));
+        message.Required = new HashSet<string> { "role" };
+        return message;
+    }
+
+    private static string? Bound(double? value) => value?.ToString(CultureInfo.InvariantCulture);
+
+    private static OpenApiSchema Text(bool nullable = false)
+        => new() { Type = nullable ? JsonSchemaType.String | JsonSchemaType.Null : JsonSchemaType.String };
+
+    private static OpenApiSchema Integer() => new() { Type = JsonSchemaType.Integer };
+
+    private static OpenApiSchema Array(OpenApiSchema items) => new() { Type = JsonSchemaType.Array, Items = items };
+
+    private static OpenApiSchema OneOf(params OpenApiSchema[] schemas) => new() { OneOf = [.. schemas] };
+
+    private static OpenApiSchema Enum(params string[] values) => new() { Type = JsonSchemaType.String, Enum = [.. values] };
+
+    private static OpenApiSchema Object(params (string Name, OpenApiSchema Schema)[] properties) => new()
+    {
+        Type = JsonSchemaType.Object,
+        Properties = properties.ToDictionary(p => p.Name, p => (IOpenApiSchema)p.Schema),
+    };
+}

@@ -1,0 +1,176 @@
+using System.Globalization;
+using DeepSeekR1.Engine;
+using DeepSeekR1.Text.Parsing;
+using DeepSeekR1.Text.Templates;
+using DeepSeekR1.Text.Tokenization;
+
+namespace DeepSeekR1.Text;
+
+/// <summary>
+/// The text side's door: conversations and prompts in, text deltas out. Holds the engine, the tokenizer and the template;
+/// owns the engine. Safe for many threads.
+/// </summary>
+public sealed class ChatEngine : IAsyncDisposable
+{
+    private readonly LlmEngine _engine;
+    private readonly Tokenizer _tokenizer;
+    private readonly ChatPromptBuilder _prompts;
+    private readonly int? _openId;
+    private readonly int? _closeId;
+    private readonly int? _bosId;
+
+    /// <summary>Takes over a loaded engine.</summary>
+    /// <param name="engine">The engine; disposed with this object.</param>
+    /// <param name="chatTemplate">Jinja source that replaces the checkpoint's own template; null keeps it.</param>
+    /// <exception cref="StartupException">Tokenizer or template are not supported.</exception>
+    public ChatEngine(LlmEngine engine, string? chatTemplate = null)
+    {
+        _engine = engine;
+        var assets = engine.TextAssets;
+        _tokenizer = Tokenizer.Create(assets);
+        _prompts = new ChatPromptBuilder(ParseTemplate(chatTemplate ?? assets.ChatTemplate), assets);
+        _openId = _tokenizer.FindToken("<think>");
+        _closeId = _tokenizer.FindToken("</think>");
+        _bosId = assets is { AddBosToken: true, BosToken: { } bos } ? _tokenizer.FindToken(bos) : null;
+    }
+
+    /// <summary>What is true of the loaded engine.</summary>
+    public EngineFacts Facts => _engine.Facts;
+
+    /// <summary>The engine's counters and gauges now.</summary>
+    public EngineSnapshot Snapshot() => _engine.Snapshot();
+
+    /// <summary>False once the engine has faulted or is closing.</summary>
+    public bool IsHealthy => _engine.IsHealthy;
+
+    /// <summary>Waits for running requests; new ones are refused.</summary>
+    public Task DrainAsync(CancellationToken cancellation) => _engine.DrainAsync(cancellation);
+
+    /// <inheritdoc/>
+    public ValueTask DisposeAsync() => _engine.DisposeAsync();
+
+    /// <summary>Starts to answer a conversation.</summary>
+    /// <exception cref="InvalidRequestException">The conversation cannot be served.</exception>
+    /// <exception cref="CapacityException">No room at present.</exception>
+    public TextGeneration Start(ChatRequest request)
+    {
+        var segments = _prompts.Build(request);
+        bool thinking = ReasoningParser.StartsInReasoning(segments);
+        return Submit(request.Id, [_tokenizer.Encode(segments)], request.Settings, "messages", (choice, settings) =>
+            new ChoicePlan(choice, _tokenizer, settings, new ReasoningParser(thinking, _openId, _closeId), request.Format));
+    }
+
+    /// <summary>Starts to continue plain prompts.</summary>
+    /// <exception cref="InvalidRequestException">A prompt cannot be served.</exception>
+    /// <exception cref="CapacityException">No room at present.</exception>
+    public TextGeneration Start(CompletionRequest request)
+    {
+        var prompts = request.Prompts.Select(p => p.Ids ?? Tokenize(p.Text!, request.AddSpecialTokens)).ToArray();
+        return Submit(request.Id, prompts, request.Settings, "prompt", (choice, settings) =>
+            new ChoicePlan(choice, _tokenizer, settings, null, ReasoningFormat.Separate));
+    }
+
+    /// <summary>Plain text to ids: added tokens count, BOS is added once where the checkpoint asks for it.</summary>
+    public IReadOnlyList<int> Tokenize(string text, bool addSpecialTokens)
+    {
+        int[] ids = _tokenizer.Encode(text, addSpecialTokens);
+        return addSpecialTokens && _bosId is { } bos && (ids.Length == 0 || ids[0] != bos) ? [bos, .. ids] : ids;
+    }
+
+    /// <summary>The ids of a rendered conversation.</summary>
+    public IReadOnlyList<int> Tokenize(ChatRequest request) => _tokenizer.Encode(_prompts.Build(request));
+
+    /// <summary>Ids to text, special tokens included.</summary>
+    /// <exception cref="InvalidRequestException">An id is outside the vocabulary.</exception>
+    public string Detokenize(IReadOnlyList<int> ids)
+    {
+        CheckIds(ids, "tokens");
+        return _tokenizer.Decode(ids, skipSpecialTokens: false);
+    }
+
+    /// <summary>Bytes of one token, as log-probabilities show them.</summary>
+    public ReadOnlyMemory<byte> TokenBytes(int id) => _tokenizer.Bytes(id);
+
+    private static ChatTemplate? ParseTemplate(string? source)
+    {
+        try
+        {
+            return source is null ? null : ChatTemplate.Parse(source);
+        }
+        catch (TemplateException e)
+        {
+            throw new StartupException($"The chat template is not valid: {e.Message} Give another with --chat-template FILE.", e);
+        }
+    }
+
+    private TextGeneration Submit(
+        string id,
+        IReadOnlyList<IReadOnlyList<int>> prompts,
+        GenerationSettings settings,
+        string param,
+        Func<int, GenerationSettings, ChoicePlan> plan)
+    {
+        foreach (var prompt in prompts)
+            CheckPrompt(prompt, param);
+        CheckIds(settings.StopTokenIds, "stop_token_ids");
+        ulong seed = unchecked((ulong)(settings.Seed ?? Random.Shared.NextInt64()));
+        var streams = new List<(int Choice, GenerationStream Stream)>();
+        try
+        {
+            for (int choice = 0; choice < prompts.Count * settings.N; choice++)
+                streams.Add((choice, _engine.Submit(Request(id, prompts[choice / settings.N], settings, seed, choice))));
+        }
+        catch
+        {
+            streams.ForEach(s => s.Stream.Cancel());
+            throw;
+        }
+        return new TextGeneration(prompts, [.. streams.Select(s => new ChoiceStream(plan(s.Choice, settings), s.Stream))]);
+    }
+
+    private GenerationRequest Request(string id, IReadOnlyList<int> prompt, GenerationSettings settings, ulong seed, int choice)
+    {
+        var defaults = Facts.Defaults;
+        int sample = choice % settings.N;
+        int room = Facts.MaxModelLen - prompt.Count;
+        int maxTokens = Math.Min(room, settings.MaxTokens ?? defaults.MaxNewTokens ?? room);
+        return new GenerationRequest
+        {
+            Id = choice == 0 ? id : string.Create(CultureInfo.InvariantCulture, $"{id}-{choice}"),
+            PromptIds = prompt,
+            Constraint = settings.Constraint?.Invoke(sample),
+            Sampling = new SamplingParams
+            {
+                Temperature = settings.Temperature ?? defaults.Temperature ?? 1f,
+                TopP = settings.TopP ?? defaults.TopP ?? 1f,
+                TopK = Math.Max(0, settings.TopK ?? defaults.TopK ?? 0),
+                MinP = settings.MinP ?? defaults.MinP ?? 0f,
+                Seed = seed,
+                SampleIndex = sample,
+                MaxTokens = maxTokens,
+                MinTokens = Math.Min(settings.MinTokens, maxTokens),
+                StopTokenIds = settings.IgnoreEos ? settings.StopTokenIds : [.. Facts.EosTokenIds, .. settings.StopTokenIds],
+                TopLogprobs = settings.TopLogprobs,
+            },
+        };
+    }
+
+    private void CheckPrompt(IReadOnlyList<int> prompt, string param)
+    {
+        if (prompt.Count == 0)
+            throw new InvalidRequestException(param, "empty_prompt", "The prompt has no tokens. Send at least one token.");
+        CheckIds(prompt, param);
+        if (prompt.Count >= Facts.MaxModelLen)
+            throw new InvalidRequestException(param, "context_length_exceeded", string.Create(CultureInfo.InvariantCulture,
+                $"This model's maximum context length is {Facts.MaxModelLen} tokens, but the prompt has {prompt.Count} tokens and "
+                + $"needs room for at least one more. Shorten the prompt to {Facts.MaxModelLen - 1} tokens or fewer."));
+    }
+
+    private void CheckIds(IReadOnlyList<int> ids, string param)
+    {
+        for (int i = 0; i < ids.Count; i++)
+            if (ids[i] < 0 || ids[i] >= Facts.VocabularySize)
+                throw new InvalidRequestException(param, "invalid_value", string.Create(CultureInfo.InvariantCulture,
+                    $"Token id {ids[i]} at position {i} of '{param}' is outside the vocabulary (0 to {Facts.VocabularySize - 1})."));
+    }
+}

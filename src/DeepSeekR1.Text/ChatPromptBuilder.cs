@@ -1,0 +1,133 @@
+using System.Text.Json.Nodes;
+using DeepSeekR1.Engine;
+using DeepSeekR1.Text.Templates;
+
+namespace DeepSeekR1.Text;
+
+/// <summary>
+/// Conversation to marked prompt text: normalises messages, renders the template, and opens the answer that is to be continued.
+/// Think tags become control tokens only where this class or the template writes them; in a client's text they stay text.
+/// Immutable and safe for many threads.
+/// </summary>
+internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets assets)
+{
+    private const string Open = "<think>";
+    private const string Close = "</think>";
+
+    /// <summary>Renders a conversation.</summary>
+    /// <exception cref="InvalidRequestException">A role is unknown, or the template refuses the conversation.</exception>
+    public IReadOnlyList<TextSegment> Build(ChatRequest request)
+    {
+        if (template is null)
+            throw new InvalidRequestException(null, "no_chat_template",
+                "This model has no chat template. Use /v1/completions, or start the server with --chat-template FILE.");
+        if (!request.ContinueFinalMessage)
+            return Render(request, request.Messages, request.AddGenerationPrompt);
+        var last = request.Messages[^1];
+        if (last.Role != "assistant")
+            throw new InvalidRequestException("continue_final_message", "invalid_value",
+                $"continue_final_message needs a last message of role 'assistant'; the last message has role '{last.Role}'.");
+        var head = Render(request, request.Messages.Take(request.Messages.Count - 1), addGenerationPrompt: true);
+        return Continue(head, last);
+    }
+
+    /// <summary>Splits an assistant's text at its first think tags.</summary>
+    /// <returns>Thought (null when there is none), whether it is closed, and the text outside the tags.</returns>
+    internal static (string? Reasoning, bool Closed, string Content) SplitThought(string content)
+    {
+        int close = content.IndexOf(Close, StringComparison.Ordinal);
+        int open = content.IndexOf(Open, StringComparison.Ordinal);
+        if (open >= 0 && close >= 0 && open > close)
+            open = -1;
+        if (open >= 0 && close < 0 && content.AsSpan(0, open).IsWhiteSpace())
+            return (content[(open + Open.Length)..], false, "");
+        if (close < 0)
+            return (null, false, content);
+        string before = open > 0 ? content[..open] : "";
+        int start = open >= 0 ? open + Open.Length : 0;
+        return (content[start..close], true, before + content[(close + Close.Length)..]);
+    }
+
+    private IReadOnlyList<TextSegment> Render(ChatRequest request, IEnumerable<ChatMessage> messages, bool addGenerationPrompt)
+    {
+        var input = new TemplateInput
+        {
+            Messages = new JsonArray([.. messages.Select(Normalise)]),
+            AddGenerationPrompt = addGenerationPrompt,
+            BosToken = assets.BosToken,
+            EosToken = assets.EosToken,
+            Variables = request.TemplateVariables,
+        };
+        try
+        {
+            return template!.Render(input);
+        }
+        catch (TemplateException e)
+        {
+            throw new InvalidRequestException("messages", "template_error", $"The chat template refused these messages: {e.Message}");
+        }
+    }
+
+    private static JsonNode Normalise(ChatMessage message, int index)
+    {
+        string role = message.Role switch
+        {
+            "system" or "developer" => "system",
+            "user" => "user",
+            "assistant" => "assistant",
+            _ => throw new InvalidRequestException($"messages[{index}].role", "invalid_value",
+                $"Unknown role '{message.Role}' in messages[{index}]. Use system, developer, user or assistant."),
+        };
+        var (reasoning, content) = (message.Reasoning, message.Content ?? "");
+        if (role == "assistant" && string.IsNullOrEmpty(reasoning))
+            (reasoning, _, content) = SplitThought(content);
+        var node = new JsonObject { ["role"] = role, ["content"] = content };
+        if (role == "assistant" && !string.IsNullOrEmpty(reasoning))
+            node["reasoning_content"] = reasoning;
+        if (message.Name is not null)
+            node["name"] = message.Name;
+        return node;
+    }
+
+    /// <summary>Appends the beginning of an answer to a prompt that ends with the assistant's opening.</summary>
+    private static List<TextSegment> Continue(IReadOnlyList<TextSegment> head, ChatMessage message)
+    {
+        var (reasoning, closed, content) = SplitThought(message.Content ?? "");
+        if (!string.IsNullOrEmpty(message.Reasoning))
+            (reasoning, closed, content) = (message.Reasoning, message.Content?.Length > 0, message.Content ?? "");
+        var prompt = WithoutOpenThought(head);
+        if (reasoning is not null)
+        {
+            Add(prompt, Open, fromMessage: false);
+            Add(prompt, reasoning, fromMessage: true);
+            if (closed)
+                Add(prompt, Close, fromMessage: false);
+        }
+        Add(prompt, content, fromMessage: true);
+        return prompt;
+    }
+
+    /// <summary>Takes away the opening tag (and the white space behind it) that the template's generation prompt ends with.</summary>
+    private static List<TextSegment> WithoutOpenThought(IReadOnlyList<TextSegment> head)
+    {
+        var prompt = head.ToList();
+        if (prompt.Count == 0 || prompt[^1].FromMessage)
+            return prompt;
+        string tail = prompt[^1].Text.TrimEnd();
+        if (!tail.EndsWith(Open, StringComparison.Ordinal))
+            return prompt;
+        prompt.RemoveAt(prompt.Count - 1);
+        Add(prompt, tail[..^Open.Length], fromMessage: false);
+        return prompt;
+    }
+
+    private static void Add(List<TextSegment> prompt, string text, bool fromMessage)
+    {
+        if (text.Length == 0)
+            return;
+        if (prompt.Count > 0 && prompt[^1].FromMessage == fromMessage)
+            prompt[^1] = new TextSegment(prompt[^1].Text + text, fromMessage);
+        else
+            prompt.Add(new TextSegment(text, fromMessage));
+    }
+}

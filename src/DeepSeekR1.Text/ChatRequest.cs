@@ -1,0 +1,116 @@
+using System.Text.Json.Nodes;
+using DeepSeekR1.Engine;
+
+namespace DeepSeekR1.Text;
+
+/// <summary>Where a thought appears in an answer.</summary>
+public enum ReasoningFormat
+{
+    /// <summary>Thought and answer are separate texts.</summary>
+    Separate,
+
+    /// <summary>The thought stands inside the answer, between <c>&lt;think&gt;</c> and <c>&lt;/think&gt;</c>.</summary>
+    Inline,
+}
+
+/// <summary>One message of a conversation, as the client sent it; <see cref="ChatPromptBuilder"/> normalises it.</summary>
+/// <param name="Role">system, developer, user or assistant; anything else is refused.</param>
+/// <param name="Content">Text of the message; its parts are joined already. Null counts as empty.</param>
+/// <param name="Reasoning">An assistant's earlier thought; null when it was not sent.</param>
+/// <param name="Name">Optional name of the speaker.</param>
+public sealed record ChatMessage(string Role, string? Content, string? Reasoning = null, string? Name = null);
+
+/// <summary>How text is generated. Null values take the checkpoint's generation_config.json, then the neutral value.</summary>
+public sealed record GenerationSettings
+{
+    /// <summary>Divides the logits; 0 is greedy.</summary>
+    public float? Temperature { get; init; }
+
+    /// <summary>Keep the smallest set of tokens that reaches this probability.</summary>
+    public float? TopP { get; init; }
+
+    /// <summary>Keep the k best tokens; 0 or -1 keeps all.</summary>
+    public int? TopK { get; init; }
+
+    /// <summary>Drop tokens below this fraction of the best probability.</summary>
+    public float? MinP { get; init; }
+
+    /// <summary>Seed of the draw; null draws a random one.</summary>
+    public long? Seed { get; init; }
+
+    /// <summary>Most tokens to generate, thought included; null takes the rest of the context. Always cut to the context.</summary>
+    public int? MaxTokens { get; init; }
+
+    /// <summary>While fewer tokens are generated, neither a stop token nor a stop string ends the text.</summary>
+    public int MinTokens { get; init; }
+
+    /// <summary>Strings that end the text; searched in thought and answer.</summary>
+    public IReadOnlyList<string> Stop { get; init; } = [];
+
+    /// <summary>Token ids that end the text besides EOS.</summary>
+    public IReadOnlyList<int> StopTokenIds { get; init; } = [];
+
+    /// <summary>EOS does not end the text.</summary>
+    public bool IgnoreEos { get; init; }
+
+    /// <summary>The stop string that was found stays in the text.</summary>
+    public bool IncludeStopString { get; init; }
+
+    /// <summary>Special tokens leave no text.</summary>
+    public bool SkipSpecialTokens { get; init; } = true;
+
+    /// <summary>Number of alternatives per token; null asks for no log-probabilities, 0 for the chosen token's alone.</summary>
+    public int? TopLogprobs { get; init; }
+
+    /// <summary>Number of independent answers per prompt.</summary>
+    public int N { get; init; } = 1;
+
+    /// <summary>Makes the mask over token ids of each answer, by its index; null masks nothing.</summary>
+    public Func<int, ITokenConstraint?>? Constraint { get; init; }
+}
+
+/// <summary>A conversation to be answered.</summary>
+public sealed record ChatRequest
+{
+    /// <summary>Name in logs.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>The conversation, at least one message.</summary>
+    public required IReadOnlyList<ChatMessage> Messages { get; init; }
+
+    /// <summary>How to generate.</summary>
+    public GenerationSettings Settings { get; init; } = new();
+
+    /// <summary>Where the thought goes.</summary>
+    public ReasoningFormat Format { get; init; }
+
+    /// <summary>The prompt ends with the assistant's opening.</summary>
+    public bool AddGenerationPrompt { get; init; } = true;
+
+    /// <summary>The last message is the beginning of the answer and is continued.</summary>
+    public bool ContinueFinalMessage { get; init; }
+
+    /// <summary>Further variables for the template (chat_template_kwargs).</summary>
+    public JsonObject? TemplateVariables { get; init; }
+}
+
+/// <summary>A plain prompt: text, or token ids.</summary>
+/// <param name="Text">The text; null when ids are given.</param>
+/// <param name="Ids">The token ids; null when text is given.</param>
+public readonly record struct PromptInput(string? Text, IReadOnlyList<int>? Ids);
+
+/// <summary>Prompts to be continued.</summary>
+public sealed record CompletionRequest
+{
+    /// <summary>Name in logs.</summary>
+    public required string Id { get; init; }
+
+    /// <summary>The prompts, at least one.</summary>
+    public required IReadOnlyList<PromptInput> Prompts { get; init; }
+
+    /// <summary>How to generate.</summary>
+    public GenerationSettings Settings { get; init; } = new();
+
+    /// <summary>Text prompts get the tokenizer's special tokens (BOS, once).</summary>
+    public bool AddSpecialTokens { get; init; } = true;
+}

@@ -1,0 +1,90 @@
+using System.Runtime.CompilerServices;
+using System.Threading.Channels;
+using DeepSeekR1.Engine;
+
+namespace DeepSeekR1.Text;
+
+/// <summary>
+/// A running request of one or more prompts with n answers each. Everything a client can do wrong has been found before this
+/// object exists. Read it once; <see cref="AbandonAsync"/> must be called when the reader leaves early.
+/// </summary>
+public sealed class TextGeneration
+{
+    private readonly IReadOnlyList<ChoiceStream> _choices;
+
+    internal TextGeneration(IReadOnlyList<IReadOnlyList<int>> prompts, IReadOnlyList<ChoiceStream> choices)
+    {
+        Prompts = prompts;
+        _choices = choices;
+    }
+
+    /// <summary>Token ids of the prompts.</summary>
+    public IReadOnlyList<IReadOnlyList<int>> Prompts { get; }
+
+    /// <summary>Number of answers: prompts times n, prompt by prompt.</summary>
+    public int ChoiceCount => _choices.Count;
+
+    /// <summary>Token counts so far; final once every answer has ended.</summary>
+    public TokenUsage Usage => new(
+        Prompts.Sum(p => p.Count),
+        _choices.Sum(c => c.CompletionTokens),
+        _choices.Sum(c => c.ReasoningTokens),
+        CachedTokens);
+
+    /// <summary>The answers of one prompt share its tokens, so the first answer's cache hit is the prompt's.</summary>
+    private int CachedTokens
+    {
+        get
+        {
+            int perPrompt = _choices.Count / Prompts.Count;
+            return Enumerable.Range(0, Prompts.Count).Sum(p => _choices[p * perPrompt].CachedTokens);
+        }
+    }
+
+    /// <summary>Deltas of all answers as they come; each answer ends with a delta that has an end.</summary>
+    /// <exception cref="EngineFaultedException">The engine failed.</exception>
+    /// <exception cref="CapacityException">The engine closed.</exception>
+    public IAsyncEnumerable<TextDelta> ReadAsync(CancellationToken cancellation = default)
+        => _choices.Count == 1 ? _choices[0].ReadAsync(cancellation) : MergeAsync(cancellation);
+
+    /// <summary>Ends what still runs.</summary>
+    /// <returns>Tokens that were generated after the reader had left.</returns>
+    public async Task<int> AbandonAsync()
+    {
+        int[] wasted = await Task.WhenAll(_choices.Select(c => c.AbandonAsync()));
+        return wasted.Sum();
+    }
+
+    private async IAsyncEnumerable<TextDelta> MergeAsync([EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var merged = Channel.CreateUnbounded<TextDelta>(new UnboundedChannelOptions { SingleReader = true });
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var pumps = Task.WhenAll(_choices.Select(c => PumpAsync(c, merged.Writer, stop.Token)));
+        var closing = pumps.ContinueWith(t => merged.Writer.TryComplete(t.Exception?.InnerException), TaskScheduler.Default);
+        try
+        {
+            await foreach (var delta in merged.Reader.ReadAllAsync(cancellation))
+                yield return delta;
+        }
+        finally
+        {
+            await stop.CancelAsync();
+            await closing;
+        }
+    }
+
+    private static async Task PumpAsync(ChoiceStream choice, ChannelWriter<TextDelta> writer, CancellationToken cancellation)
+    {
+        try
+        {
+            await foreach (var delta in choice.ReadAsync(cancellation))
+                writer.TryWrite(delta);
+        }
+        catch (Exception e) when (e is not OperationCanceledException)
+        {
+            // The first failure ends the whole answer at once; the other answers' pumps end with the reader.
+            writer.TryComplete(e);
+            throw;
+        }
+    }
+}

@@ -1,0 +1,91 @@
+using DeepSeekR1.Cli;
+using DeepSeekR1.Text;
+using Xunit;
+
+namespace DeepSeekR1.Server.Tests;
+
+/// <summary>The options of <c>serve</c>: three sources, one meaning, exact refusals.</summary>
+public sealed class CliTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("deepseekr1-cli").FullName;
+
+    private string SettingsFile => Path.Combine(_folder, "appsettings.json");
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    private ServerOptions Resolve(string? model, (string, string)[] flags, params (string, string)[] environment)
+        => ServeSettings.Resolve(model, flags.ToDictionary(f => f.Item1, f => f.Item2),
+            name => environment.FirstOrDefault(e => e.Item1 == name).Item2, SettingsFile);
+
+    [Fact]
+    public void Resolve_FlagBeatsEnvironmentBeatsFile()
+    {
+        File.WriteAllText(SettingsFile, """{"DeepSeekR1": {"MaxModelLen": 100, "max-num-seqs": 3, "block_size": 8, "ReasoningFormat": "inline"}}""");
+        var options = Resolve("m", [("max-model-len", "300")], ("DEEPSEEKR1_MAX_MODEL_LEN", "200"), ("DEEPSEEKR1_MAX_NUM_SEQS", "4"));
+        Assert.Equal(300, options.Engine.MaxModelLen);
+        Assert.Equal(4, options.Engine.MaxNumSeqs);
+        Assert.Equal(8, options.Engine.BlockSize);
+        Assert.Equal(ReasoningFormat.Inline, options.ReasoningFormat);
+    }
+
+    [Fact]
+    public void Resolve_WithoutModel_SaysWhatToGive()
+        => Assert.Equal("serve needs a MODEL: a checkpoint folder or a .gguf file. The bundled model does not exist yet.",
+            Assert.Throws<UsageException>(() => Resolve(null, [])).Message);
+
+    [Theory]
+    [InlineData("port", "70000", "--port must be an integer from 0 to 65535, not '70000'.")]
+    [InlineData("port", "x", "--port must be an integer from 0 to 65535, not 'x'.")]
+    [InlineData("max-model-len", "0", "--max-model-len must be an integer of at least 1, not '0'.")]
+    [InlineData("dtype", "int8", "--dtype must be one of auto, float32, bfloat16, float16, not 'int8'.")]
+    [InlineData("gpu-memory-utilization", "1.5", "--gpu-memory-utilization must be a number above 0 and at most 1, not '1.5'.")]
+    [InlineData("gpu-memory-utilization", "0.5", "--gpu-memory-utilization has no meaning with --device auto. Send --device cuda, or use --kv-cache-memory-bytes.")]
+    [InlineData("tensor-parallel-size", "2", "--tensor-parallel-size 2: more than one rank comes with tensor parallelism; this version runs on one (1).")]
+    [InlineData("enforce-eager", "true", "--enforce-eager: has no meaning here because there are no CUDA graphs: every step runs eagerly.")]
+    [InlineData("swap-space", "4", "--swap-space 4: has no meaning here because a sequence that must give way is computed again, never swapped.")]
+    [InlineData("trust-remote-code", "true", "--trust-remote-code: has no meaning here because no code of a checkpoint is ever run.")]
+    [InlineData("quantization", "fp8", "--quantization fp8: comes with quantized weights in memory; a checkpoint's own block FP8 or GGUF format is recognised by itself.")]
+    [InlineData("chat-template", "/no/such/file", "--chat-template: there is no file '/no/such/file'.")]
+    public void Resolve_BadValue_SaysRangeOrReason(string name, string value, string message)
+        => Assert.Equal(message, Assert.Throws<UsageException>(() => Resolve("m", [(name, value)])).Message);
+
+    [Fact]
+    public void Resolve_UnknownSettingsKey_IsRefused()
+    {
+        File.WriteAllText(SettingsFile, """{"DeepSeekR1": {"MaxModelLength": 100}}""");
+        Assert.StartsWith($"The settings file '{SettingsFile}' has an unknown key 'DeepSeekR1:MaxModelLength'.",
+            Assert.Throws<UsageException>(() => Resolve("m", [])).Message);
+    }
+
+    [Theory]
+    [InlineData("serve", "--porrt", "1", "m", "Unknown option '--porrt'. Did you mean '--port'?")]
+    [InlineData("serve", "m", "--port", "a", "--port must be an integer from 0 to 65535, not 'a'.")]
+    [InlineData("serve", "m", "extra", "more", "Unrecognized command or argument 'extra'.")]
+    [InlineData("serve", "m", "--tensor-parallel-size", "0", "--tensor-parallel-size must be an integer from 1 to 1024, not '0'.")]
+    public async Task Main_BadUsage_ExitCode2AndOneLine(string a, string b, string c, string d, string message)
+    {
+        var (code, error) = await RunAsync(a, b, c, d);
+        Assert.Equal((2, $"deepseek-r1: {message}\n"), (code, error));
+    }
+
+    [Fact]
+    public void Readme_NamesEveryOption()
+    {
+        string readme = File.ReadAllText(Path.Combine(Testing.Goldens.Repository, "README.md"));
+        Assert.All(ServeOptions.All, option => Assert.Contains($"`--{option.Name}`", readme));
+    }
+
+    private static async Task<(int Code, string Error)> RunAsync(params string[] args)
+    {
+        var (error, original) = (new StringWriter { NewLine = "\n" }, Console.Error);
+        Console.SetError(error);
+        try
+        {
+            return (await CommandLine.RunAsync(args), error.ToString());
+        }
+        finally
+        {
+            Console.SetError(original);
+        }
+    }
+}
