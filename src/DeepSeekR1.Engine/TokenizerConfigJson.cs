@@ -39,10 +39,8 @@ internal static class TokenizerConfigJson
         element.GetRawText() is { Length: > 400 } text ? text[..400] + "..." : element.GetRawText();
 
     // Written as text or as an AddedToken object.
-    private static string? TokenText(JsonElement root, string name) => !root.TryGetProperty(name, out var token) ? null : token.ValueKind switch
-    {
-        JsonValueKind.Null => null,
-        JsonValueKind.Object => token.GetProperty("content").GetString(),
-        _ => token.GetString(),
-    };
+    private static string? TokenText(JsonElement root, string name) =>
+        root.TryGetProperty(name, out var token) && token.ValueKind == JsonValueKind.Object
+            ? token.GetProperty("content").GetString()
+            : token.ValueKind is JsonValueKind.Undefined or JsonValueKind.Null ? null : token.GetString();
 }

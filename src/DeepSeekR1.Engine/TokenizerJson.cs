@@ -17,6 +17,7 @@ internal static class TokenizerJson
         var vocabulary = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach (var entry in model.GetProperty("vocab").EnumerateObject())
             vocabulary[entry.Name] = entry.Value.GetInt32();
+        CheckUnknownToken(model, vocabulary);
         var (prefix, suffix) = ReadPostProcessor(Optional(root, "post_processor"));
         return new ModelTextAssets
         {
@@ -45,7 +46,17 @@ internal static class TokenizerJson
             throw new StartupException($"model.dropout is {dropout.GetRawText()}; only null and 0 are supported");
     }
 
-    // "a b" (the first space separates) or ["a", "b"].
+    // With all 256 bytes no text is unknown; without some, they are left out, which only holds when there is no unknown token.
+    private static void CheckUnknownToken(JsonElement model, Dictionary<string, int> vocabulary)
+    {
+        var hasAllBytes = vocabulary.Keys.Count(token => token.Length == 1 && token[0] is (> ' ' and < '\u0144')
+            and not '\u007f' and not (>= '\u0080' and <= '\u00a0') and not '\u00ad') == 256;
+        if (!hasAllBytes && Optional(model, "unk_token") is { } unknown)
+            throw new StartupException(
+                $"model.unk_token is {unknown.GetRawText()} while the vocabulary lacks bytes; only null is supported then");
+    }
+
+    // "a b" or ["a", "b"].
     private static (string Left, string Right) ReadMerge(JsonElement merge)
     {
         if (merge.ValueKind == JsonValueKind.Array && merge.GetArrayLength() == 2)
@@ -97,7 +108,8 @@ internal static class TokenizerJson
         "Split" when stage.GetProperty("behavior").GetString() == "Isolated" && !IsTrue(stage, "invert")
             && Optional(stage.GetProperty("pattern"), "Regex") is { } regex =>
             [new PreTokenizerStage(PreTokenizerKind.Split, regex.GetString())],
-        _ => throw Unsupported("pre_tokenizer", stage, "Split by an isolated Regex, Digits with individual_digits, ByteLevel without prefix space"),
+        _ => throw Unsupported("pre_tokenizer", stage,
+            "Split by an isolated Regex, Digits with individual_digits, ByteLevel without prefix space"),
     };
 
     private static (List<int> Prefix, List<int> Suffix) ReadPostProcessor(JsonElement? processor)

@@ -41,7 +41,10 @@ public sealed class DeepSeekServer : IAsyncLifetime
     {
         Engine = new EngineOptions
         {
-            ModelPath = Goldens.At("models", model), DType = "float32", NumThreads = 1, KvCacheMemoryBytes = 16 << 20,
+            ModelPath = Goldens.At("models", model),
+            DType = "float32",
+            NumThreads = 1,
+            KvCacheMemoryBytes = 16 << 20,
         },
         Port = 0,
         ShutdownTimeoutSeconds = 20,

@@ -37,7 +37,7 @@ internal sealed class GgufHeaderReader(Stream stream, string path)
     /// <summary>Unsigned 64-bit number.</summary>
     public ulong ReadUInt64(string item) => BinaryPrimitives.ReadUInt64LittleEndian(Fill(8, item));
 
-    /// <summary>A count of items of at least <paramref name="minBytes"/> bytes each; refused when the rest of the file cannot hold them.</summary>
+    /// <summary>A count of items of at least <paramref name="minBytes"/> bytes each; refused when the file cannot hold them.</summary>
     public long ReadCount(string item, int minBytes)
     {
         var count = ReadUInt64(item);

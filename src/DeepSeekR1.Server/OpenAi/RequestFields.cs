@@ -18,7 +18,8 @@ internal static class RequestFields
         "Randomness; 0 always takes the most likely token. Default from generation_config.json.", 0, 2);
 
     public static readonly RequestField TopP = new("top_p", "number",
-        "Keep the smallest set of tokens that reaches this probability.", 0, 1) { ExclusiveMin = true };
+        "Keep the smallest set of tokens that reaches this probability.", 0, 1)
+    { ExclusiveMin = true };
 
     public static readonly RequestField TopK = new("top_k", "integer", "Keep the k best tokens; 0 or -1 keeps all.", -1, int.MaxValue);
 

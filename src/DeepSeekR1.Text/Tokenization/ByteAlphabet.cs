@@ -17,7 +17,7 @@ internal static class ByteAlphabet
     /// <summary>The bytes of a vocabulary entry; an entry with a character outside the alphabet means its own UTF-8.</summary>
     public static byte[] Bytes(string token) => TryBytes(token) ?? Encoding.UTF8.GetBytes(token);
 
-    /// <summary>The bytes that the characters stand for; null when one is outside the alphabet (no text ever becomes such an entry).</summary>
+    /// <summary>The bytes that the characters stand for; null when one is outside the alphabet (no text becomes such an entry).</summary>
     public static byte[]? TryBytes(string token)
     {
         var bytes = new byte[token.Length];

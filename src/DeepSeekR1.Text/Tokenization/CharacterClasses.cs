@@ -39,7 +39,7 @@ internal static class CharacterClasses
 {
     private static readonly CharacterClass[] Bmp = BuildBmp();
 
-    /// <summary>The class of the code point at an index; a lone surrogate has none. <paramref name="units"/> is its size in chars.</summary>
+    /// <summary>The class of the code point at an index; a lone surrogate has none. <paramref name="units"/> is its size.</summary>
     public static CharacterClass At(ReadOnlySpan<char> text, int index, out int units)
     {
         var unit = text[index];

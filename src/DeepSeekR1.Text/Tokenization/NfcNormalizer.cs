@@ -20,6 +20,8 @@ internal static class NfcNormalizer
     /// <summary>Text below is in NFC whatever stands beside what (composed Latin-1 letters only matter before a mark).</summary>
     private const char FirstAffected = '\u0300';
 
+    private const char FirstDecomposed = '\u00C0';
+
     private static readonly Dictionary<int, byte> Classes = ReadClasses();
     private static readonly Dictionary<int, int[]> Decompositions = [];
     private static readonly Dictionary<(int First, int Second), int> Compositions = [];
@@ -77,30 +79,41 @@ internal static class NfcNormalizer
         {
             var isPair = char.IsHighSurrogate(text[i]) && i + 1 < text.Length && char.IsLowSurrogate(text[i + 1]);
             var codePoint = isPair ? char.ConvertToUtf32(text[i], text[++i]) : text[i];
-            foreach (var part in Decomposition(codePoint))
-            {
-                var mark = Classes.GetValueOrDefault(part);
-                if (mark == 0)
-                {
-                    Sort(items, runStart);
-                    runStart = items.Count + 1;
-                }
-                items.Add(new Item(part, mark));
-            }
+            AddDecomposed(items, codePoint, ref runStart);
         }
         Sort(items, runStart);
         return items;
     }
 
-    private static ReadOnlySpan<int> Decomposition(int codePoint)
+    private static void AddDecomposed(List<Item> items, int codePoint, ref int runStart)
     {
-        if (Decompositions.TryGetValue(codePoint, out var parts))
-            return parts;
-        var index = codePoint - HangulBase;
-        if (index is < 0 or >= HangulCount)
-            return new[] { codePoint };
-        var (lead, vowel, tail) = (index / (VowelCount * TailCount), index / TailCount % VowelCount, index % TailCount);
-        return tail == 0 ? [LeadBase + lead, VowelBase + vowel] : new[] { LeadBase + lead, VowelBase + vowel, TailBase + tail };
+        if (codePoint - HangulBase is >= 0 and < HangulCount and var index)
+        {
+            Add(items, LeadBase + index / (VowelCount * TailCount), ref runStart);
+            Add(items, VowelBase + index / TailCount % VowelCount, ref runStart);
+            if (index % TailCount != 0)
+                Add(items, TailBase + index % TailCount, ref runStart);
+        }
+        else if (codePoint >= FirstDecomposed && Decompositions.TryGetValue(codePoint, out var parts))
+        {
+            foreach (var part in parts)
+                Add(items, part, ref runStart);
+        }
+        else
+        {
+            Add(items, codePoint, ref runStart);
+        }
+    }
+
+    private static void Add(List<Item> items, int codePoint, ref int runStart)
+    {
+        var mark = codePoint < FirstAffected ? (byte)0 : Classes.GetValueOrDefault(codePoint);
+        if (mark == 0)
+        {
+            Sort(items, runStart);
+            runStart = items.Count + 1;
+        }
+        items.Add(new Item(codePoint, mark));
     }
 
     // Stable, and not quadratic on ten thousand marks: the position breaks ties.

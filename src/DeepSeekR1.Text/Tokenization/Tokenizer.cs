@@ -59,7 +59,14 @@ public sealed class Tokenizer
     public static Tokenizer Create(ModelTextAssets assets)
     {
         Check(assets);
-        return new Tokenizer(assets);
+        try
+        {
+            return new Tokenizer(assets);
+        }
+        catch (Exception e) when (e is ArgumentException or InvalidOperationException or FormatException)
+        {
+            throw new StartupException($"The tokenizer's vocabulary and merges do not fit together: {e.Message}", e);
+        }
     }
 
     /// <summary>Text to ids.</summary>
@@ -126,7 +133,7 @@ public sealed class Tokenizer
             if (id is < 0 or >= MaxId)
                 throw new StartupException($"The tokenizer has a token with id {id}; ids from 0 to {MaxId - 1} are supported.");
         foreach (var (left, right) in assets.Merges)
-            if (!assets.Vocabulary.ContainsKey(left) || !assets.Vocabulary.ContainsKey(right) || !assets.Vocabulary.ContainsKey(left + right))
+            if (!((string[])[left, right, left + right]).All(assets.Vocabulary.ContainsKey))
                 throw new StartupException($"The merge of \"{left}\" and \"{right}\" needs a token that the vocabulary does not have.");
     }
 

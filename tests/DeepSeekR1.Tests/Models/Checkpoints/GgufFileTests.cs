@@ -52,8 +52,8 @@ public sealed class GgufFileTests
                 tensors++;
             }
             var embedding = file.GetTensor("token_embd.weight").Shape;
-            Assert.Equal([file.GetStrings("tokenizer.ggml.tokens").Count, file.GetInt($"{file.GetString("general.architecture")}.embedding_length")],
-                embedding);
+            var width = file.GetInt($"{file.GetString("general.architecture")}.embedding_length");
+            Assert.Equal([file.GetStrings("tokenizer.ggml.tokens").Count, width], embedding);
         }
         Assert.Equal(4, types.RootElement.GetArrayLength());
         Assert.True(tensors > 90, $"{tensors} tensors");

@@ -35,7 +35,8 @@ internal static class TokenizerGoldens
     }
 
     /// <summary>An array of integers.</summary>
-    public static int[] Ids(this JsonElement element, string name) => [.. element.GetProperty(name).EnumerateArray().Select(id => id.GetInt32())];
+    public static int[] Ids(this JsonElement element, string name) =>
+        [.. element.GetProperty(name).EnumerateArray().Select(id => id.GetInt32())];
 
     /// <summary>A string.</summary>
     public static string Text(this JsonElement element, string name) => element.GetProperty(name).GetString()!;
