@@ -1,4 +1,3 @@
-using System.Reflection;
 using System.Runtime.InteropServices;
 using TorchSharp;
 
@@ -65,45 +64,4 @@ public static partial class TorchRuntime
 
     [LibraryImport("libc", EntryPoint = "mallopt")]
     private static partial int TuneMalloc(int parameter, int value);
-}
-
-/// <summary>
-/// Makes TorchSharp run on a libtorch outside the package. TorchSharp binds to LibTorchSharp, which in turn needs libtorch by
-/// name; the loader satisfies that need with a library of the same name that is already in the process.
-/// </summary>
-internal static class ForeignLibTorch
-{
-    private static readonly string[] Required = ["libc10.so", "libtorch_cpu.so", "libtorch.so"];
-    private static readonly string[] Optional = ["libc10_cuda.so", "libtorch_cuda.so"];
-
-    /// <summary>Loads the folder's libraries and points every later look-up at them.</summary>
-    public static void Use(string folder)
-    {
-        foreach (var name in Required)
-            if (!File.Exists(Path.Combine(folder, name)))
-                throw new ModelLoadException(
-                    $"{TorchRuntime.LibraryVariable}='{folder}' has no {name}. Name the folder that holds libtorch_cpu.so, for example "
-                    + "torch/lib of a Python install, or unset the variable to use the packaged libtorch.");
-
-        var handles = new Dictionary<string, IntPtr>();
-        foreach (var name in Required[..2].Concat(Optional).Append(Required[2]))
-        {
-            var path = Path.Combine(folder, name);
-            if (!File.Exists(path))
-                continue;
-            try
-            {
-                handles[name] = NativeLibrary.Load(path);
-            }
-            catch (DllNotFoundException e)
-            {
-                throw new ModelLoadException($"{TorchRuntime.LibraryVariable}: '{path}' does not load: {e.Message}", e);
-            }
-        }
-
-        IntPtr Resolve(string name, Assembly assembly, DllImportSearchPath? search)
-            => handles.TryGetValue($"lib{name}.so", out var handle) ? handle : IntPtr.Zero;
-
-        NativeLibrary.SetDllImportResolver(typeof(TorchShim).Assembly, Resolve);
-    }
 }
