@@ -21,7 +21,7 @@ internal static class JinjaInput
     {
         var variables = new Dictionary<string, object>
         {
-            ["messages"] = new JinjaList([.. input.Messages.Select(message => message is JsonObject fields ? Message(fields) : Value(message, true))]),
+            ["messages"] = new JinjaList([.. input.Messages.Select(Message)]),
             ["tools"] = input.Tools is null ? JinjaNone.Value : new JinjaList([.. input.Tools.Select(Typed)]),
             ["documents"] = JinjaNone.Value,
             ["add_generation_prompt"] = JinjaBox.Bool(input.AddGenerationPrompt),
@@ -49,15 +49,18 @@ internal static class JinjaInput
     };
 
     // As transformers 5: the three names for a thought stand for each other.
-    private static JinjaDict Message(JsonObject message)
+    private static object Message(JsonNode? message)
     {
-        var dict = Dict(message, isRequest: true, (name, value) => name switch
+        if (message is not JsonObject fields)
+            return Value(message, isRequest: true);
+        var dict = Dict(fields, isRequest: true, (name, value) => name switch
         {
             "role" or "type" => Value(value, isRequest: false),
             "content" or "tool_calls" when value is JsonArray parts => new JinjaList([.. parts.Select(Typed)]),
             _ => Value(value, isRequest: true),
         });
-        var thought = ReasoningNames.Select(name => dict.Find(JinjaString.Literal(name))).FirstOrDefault(value => value is not (null or JinjaNone));
+        var thought = ReasoningNames.Select(name => dict.Find(JinjaString.Literal(name)))
+            .FirstOrDefault(value => value is not (null or JinjaNone));
         foreach (var alias in new[] { "reasoning_content", "thinking" })
             if (thought is not null && dict.Find(JinjaString.Literal(alias)) is null)
                 dict.Set(JinjaString.Literal(alias), thought);
@@ -102,8 +105,9 @@ internal static class JinjaInput
 
     private static object Number(JsonValue value)
     {
-        if (value.TryGetValue(out double real) && !value.TryGetValue<JsonElement>(out _) && !value.TryGetValue<long>(out _) && !value.TryGetValue<int>(out _))
-            return real;
+        // A number made in code, not parsed: its JSON text would not tell 1.0 from 1.
+        if (!value.TryGetValue<JsonElement>(out _) && value.GetValue<object>() is double or float)
+            return Convert.ToDouble(value.GetValue<object>(), CultureInfo.InvariantCulture);
         var text = value.ToJsonString();
         if (text.AsSpan().IndexOfAny(".eE") >= 0)
             return double.Parse(text, CultureInfo.InvariantCulture);
