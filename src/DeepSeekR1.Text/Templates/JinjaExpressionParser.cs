@@ -199,10 +199,7 @@ internal sealed class JinjaExpressionParser(JinjaTokens tokens)
             case JinjaTokenKind.Number:
                 return new JinjaConstant(token.Number!);
             case JinjaTokenKind.String:
-                var text = token.Text;
-                while (tokens.Current.Kind == JinjaTokenKind.String)
-                    text += tokens.Advance().Text;
-                return new JinjaConstant(JinjaString.Literal(text));
+                return new JinjaConstant(JinjaString.Literal(token.Text + ParseAdjacentStrings()));
             case JinjaTokenKind.Operator when token.Text == "(":
                 var tuple = ParseTuple(inBrackets: true);
                 tokens.ExpectOperator(")");
@@ -214,6 +211,14 @@ internal sealed class JinjaExpressionParser(JinjaTokens tokens)
             default:
                 throw JinjaErrors.Syntax($"unexpected '{token.Describe()}'");
         }
+    }
+
+    private string ParseAdjacentStrings()
+    {
+        var parts = new List<string>();
+        while (tokens.Current.Kind == JinjaTokenKind.String)
+            parts.Add(tokens.Advance().Text);
+        return string.Concat(parts);
     }
 
     private JinjaExpression ParseName(string name, bool withNamespace)

@@ -27,7 +27,7 @@ internal static class JinjaFilters
         new JinjaFunction("indent", "s, width=, first=, blank=", Indent),
         new JinjaFunction(
             "int", "value, default=, base=", (_, a) => Number(a[0]!, value => ToInteger(value, a[2])) ?? a[1] ?? JinjaBox.Int(0)),
-        new JinjaFunction("items", "value", (_, a) => Items(a[0]!)),
+        new JinjaFunction("items", "value", (_, a) => new JinjaIterator(Items(a[0]!))),
         new JinjaFunction("join", "value, d=, attribute=", Join),
         new JinjaFunction("last", "seq", (_, a) => Last(a[0]!)),
         new JinjaFunction("length", "value", (_, a) => JinjaBox.Int(JinjaTypes.Length(a[0]!))),
@@ -166,18 +166,15 @@ internal static class JinjaFilters
         return builder.Build().AsMarkup(text.IsMarkup);
     }
 
-    private static JinjaIterator Items(object value) => value switch
+    // A generator: it fails when it is first asked, as in Python.
+    private static IEnumerable<object> Items(object value)
     {
-        JinjaDict dict => new JinjaIterator(new JinjaDictView(dict, "dict_items").Items),
-        JinjaUndefined => new JinjaIterator([]),
-        _ => new JinjaIterator(FailLater(JinjaErrors.Type("Can only get item pairs from a mapping."))),
-    };
-
-    // A generator fails when it is first asked, as in Python.
-    private static IEnumerable<object> FailLater(TemplateException error)
-    {
-        foreach (var item in new object[] { error })
-            yield return item is TemplateException exception ? throw exception : item;
+        if (value is JinjaUndefined)
+            yield break;
+        if (value is not JinjaDict dict)
+            throw JinjaErrors.Type("Can only get item pairs from a mapping.");
+        foreach (var item in new JinjaDictView(dict, "dict_items").Items)
+            yield return item;
     }
 
     private static object Join(JinjaRun run, object?[] a)

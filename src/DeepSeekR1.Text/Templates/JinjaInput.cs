@@ -5,9 +5,9 @@ using System.Text.Json.Nodes;
 namespace DeepSeekR1.Text.Templates;
 
 /// <summary>
-/// The variables of a chat template. Strings and keys of messages, tools and documents are request text. Literal are: the role and type of
-/// a message and the type of a content part, tool call or tool, which the server checks against closed lists; BOS and EOS; and variables
-/// that the caller set.
+/// The variables of a chat template. Strings and keys of messages, tools and documents are request text. Literal are: the role of a message
+/// and the type of a content part, tool call or tool, which the server must check against closed lists; BOS and EOS; and the variables that
+/// the caller sets.
 /// </summary>
 internal static class JinjaInput
 {
@@ -40,13 +40,17 @@ internal static class JinjaInput
     }
 
     /// <summary>A JSON value; 1 becomes an int and 1.0 a float.</summary>
-    public static object Value(JsonNode? node, bool isRequest) => node switch
+    public static object Value(JsonNode? node, bool isRequest)
     {
-        null => JinjaNone.Value,
-        JsonArray array => new JinjaList([.. array.Select(item => Value(item, isRequest))]),
-        JsonObject fields => Dict(fields, isRequest, (_, value) => Value(value, isRequest)),
-        _ => Scalar((JsonValue)node, isRequest),
-    };
+        JinjaRun.EnsureStack();
+        return node switch
+        {
+            null => JinjaNone.Value,
+            JsonArray array => new JinjaList([.. array.Select(item => Value(item, isRequest))]),
+            JsonObject fields => Dict(fields, isRequest, (_, value) => Value(value, isRequest)),
+            _ => Scalar((JsonValue)node, isRequest),
+        };
+    }
 
     // As transformers 5: the three names for a thought stand for each other.
     private static object Message(JsonNode? message)
@@ -55,7 +59,7 @@ internal static class JinjaInput
             return Value(message, isRequest: true);
         var dict = Dict(fields, isRequest: true, (name, value) => name switch
         {
-            "role" or "type" => Value(value, isRequest: false),
+            "role" => Checked(value),
             "content" or "tool_calls" when value is JsonArray parts => new JinjaList([.. parts.Select(Typed)]),
             _ => Value(value, isRequest: true),
         });
@@ -67,14 +71,16 @@ internal static class JinjaInput
         return dict;
     }
 
+    // A name from a closed list. Anything else than a string is not on the list.
+    private static object Checked(JsonNode? value) => Value(value, isRequest: value is not JsonValue);
+
     // An object whose own type is literal and the rest request text.
     private static object Typed(JsonNode? node) => node is JsonObject fields
-        ? Dict(fields, isRequest: true, (name, value) => Value(value, isRequest: name != "type"))
+        ? Dict(fields, isRequest: true, (name, value) => name == "type" ? Checked(value) : Value(value, isRequest: true))
         : Value(node, isRequest: true);
 
     private static JinjaDict Dict(JsonObject fields, bool isRequest, Func<string, JsonNode?, object> convert)
     {
-        JinjaRun.EnsureStack();
         var dict = new JinjaDict();
         foreach (var (name, value) in fields)
             dict.Set(JinjaString.Of(name, isRequest), convert(name, value));

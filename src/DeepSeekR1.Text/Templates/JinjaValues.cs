@@ -162,10 +162,17 @@ internal sealed class JinjaIterator(IEnumerable<object> items, string typeName =
     /// <summary>Name of the Python type.</summary>
     public string TypeName => typeName;
 
+    // Iterators over iterators recurse.
+    private bool MoveNext()
+    {
+        JinjaRun.EnsureStack();
+        return _items.MoveNext();
+    }
+
     /// <summary>The items not taken yet.</summary>
     public IEnumerable<object> Remaining()
     {
-        while (_items.MoveNext())
+        while (MoveNext())
             yield return _items.Current;
     }
 }

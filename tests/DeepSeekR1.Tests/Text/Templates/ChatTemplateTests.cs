@@ -12,6 +12,9 @@ public sealed class ChatTemplateTests
     private const string DeepLists = "{% set ns = namespace(x=[], y=[], z=()) %}{% for i in range(99999) %}"
         + "{% set ns.x = [ns.x] %}{% set ns.y = [ns.y] %}{% set ns.z = (ns.z,) %}{% endfor %}";
 
+    private const string DeepIterators =
+        "{% set ns = namespace(x='a') %}{% for i in range(99999) %}{% set ns.x = ns.x | map('upper') %}{% endfor %}";
+
     [Theory]
     // The content is 'ab cd'; upper case marks what must be request text in the lower-cased rendering.
     [InlineData("x{{ c }}y", "xAB CDy")]
@@ -41,11 +44,15 @@ public sealed class ChatTemplateTests
     [InlineData("{{ messages[0].role }}{{ messages[0].n }}{{ messages[0].content | length }}", "user75")]
     [InlineData("{% for k in messages[0] %}{{ k[0] }}{% endfor %}", "RCNT")]
     [InlineData("{{ messages[0].tool_calls[0].type }}{{ messages[0].tool_calls[0].function.type }}", "functionEVIL")]
+    [InlineData("{{ messages[1].role }}{{ messages[1].content[0].type }}{{ messages[1].content[0].text }}", "['EVIL']textEVIL")]
     [InlineData("{{ role_of_server }}", "literal")]
     public void Render_RequestText_KeepsItsOriginThroughEveryOperation(string template, string expected)
     {
         var messages = JsonNode.Parse("""
-            [{"role": "user", "content": "ab cd", "n": 7, "tool_calls": [{"type": "function", "function": {"type": "evil"}}]}]
+            [
+                {"role": "user", "content": "ab cd", "n": 7, "tool_calls": [{"type": "function", "function": {"type": "evil"}}]},
+                {"role": ["evil"], "content": [{"type": "text", "text": "evil"}]}
+            ]
             """)!.AsArray();
         var segments = ChatTemplate.Parse("{% set c = messages[0].content %}" + template)
             .Render(new TemplateInput { Messages = messages, Variables = new JsonObject { ["role_of_server"] = "literal" } });
@@ -92,10 +99,12 @@ public sealed class ChatTemplateTests
     [InlineData(DeepLists + "{{ ns.x | tojson }}", "RecursionError")]
     [InlineData(DeepLists + "{{ ns.x == ns.y }}", "RecursionError")]
     [InlineData(DeepLists + "{{ {ns.z: 1} }}", "RecursionError")]
+    [InlineData(DeepIterators + "{{ ns.x | list }}", "RecursionError")]
     [InlineData("{% set s = 'a' * 9999999 %}{% for i in range(9999) %}{{ ('a' * 5000000 + 'b') in s }}{% endfor %}", "RuntimeError")]
     [InlineData("{% set s = '\\U0001f600' * 9999999 %}{% for i in range(9999) %}{{ s[999999] }}{% endfor %}", "RuntimeError")]
     [InlineData("{{ messages.__class__.__mro__ }}", "SecurityError")]
     [InlineData("{{ ''.join.__self__.x }}", "SecurityError")]
+    [InlineData("{{ messages[0].content.format.__globals__ ~ '' ~ ''.__class__() }}", "SecurityError")]
     [InlineData("{{ messages.append(1) }}", "SecurityError")]
     public void Render_HostileTemplate_FailsSoon(string source, string kind)
     {
@@ -135,7 +144,21 @@ public sealed class ChatTemplateTests
     [InlineData("{% macro f(a=1, b) %}{% endmacro %}")]
     [InlineData("{{ f(a=1, 2) }}")]
     [InlineData("{% raw %}x")]
-    public void Parse_InvalidSource_IsATemplateException(string source) => Assert.Throws<TemplateException>(() => ChatTemplate.Parse(source));
+    public void Parse_InvalidSource_IsATemplateException(string source) =>
+        Assert.Throws<TemplateException>(() => ChatTemplate.Parse(source));
+
+    [Fact]
+    public void Parse_ManyIfsAndNames_EndsSoon()
+    {
+        var names = string.Concat(Enumerable.Range(0, 900).Select(number => $"{{% set a{number} = 1 %}}"));
+        var ifs = string.Concat(Enumerable.Repeat("{% if x %}{% endif %}", 20_000));
+        var watch = Stopwatch.StartNew();
+        ChatTemplate.Parse(names + ifs);
+        var manyNames = string.Concat(Enumerable.Range(0, 2000).Select(number => $"{{{{ a{number} }}}}"));
+        Assert.Throws<TemplateException>(() => ChatTemplate.Parse(manyNames));
+        Assert.Throws<TemplateException>(() => ChatTemplate.Parse(new string('x', 2_000_000)));
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(20), $"took {watch.Elapsed}");
+    }
 
     [Theory]
     // Outputs of jinja2 3.1.6 for names that several scopes use.
