@@ -45,7 +45,7 @@ public sealed class ReasoningParser
     /// <param name="startsInReasoning">The prompt ended inside an open thought.</param>
     /// <param name="openId">Id of the opening tag; null when the vocabulary has none.</param>
     /// <param name="closeId">Id of the closing tag; null when the vocabulary has none.</param>
-    /// <param name="toolMarker">Text that begins tool calls and ends an open thought; null when there is none. It stays in the answer.</param>
+    /// <param name="toolMarker">Text that begins tool calls and ends an open thought, and stays in the answer; null for none.</param>
     /// <param name="toolMarkerId">Id of that text; null when it is not one token.</param>
     public ReasoningParser(bool startsInReasoning, int? openId, int? closeId, string? toolMarker = null, int? toolMarkerId = null)
     {
@@ -72,7 +72,7 @@ public sealed class ReasoningParser
     /// <summary>True once the model itself wrote the opening tag. For formats that write the tags into the answer.</summary>
     public bool OpenTagGenerated { get; private set; }
 
-    /// <summary>True once the model itself wrote the closing tag; false where a tool call or the end of the stream ended the thought.</summary>
+    /// <summary>True once the model itself wrote the closing tag; false where a tool call or the end ended the thought.</summary>
     public bool CloseTagGenerated { get; private set; }
 
     /// <summary>Takes one token and the text that became final with it.</summary>

@@ -30,6 +30,9 @@ public sealed record TemplateInput
 /// </summary>
 public sealed class ChatTemplate
 {
+    // Real templates have up to 20,000 characters.
+    private const int MaxSourceChars = 1 << 20;
+
     private readonly JinjaBody _body;
     private readonly JinjaFrameLayout _layout;
     private readonly TimeProvider _clock;
@@ -42,6 +45,8 @@ public sealed class ChatTemplate
     /// <exception cref="TemplateException">The source is not valid.</exception>
     public static ChatTemplate Parse(string source, TimeProvider? clock = null)
     {
+        if (source.Length > MaxSourceChars)
+            throw JinjaErrors.Syntax($"The template has {source.Length} characters; the limit is {MaxSourceChars}.");
         var body = JinjaParser.Parse(source);
         var scope = new JinjaScope(null);
         body.Declare(scope);

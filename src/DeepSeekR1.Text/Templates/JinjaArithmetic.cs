@@ -59,13 +59,15 @@ internal static class JinjaArithmetic
     {
         double number => number,
         bool flag => flag ? 1 : 0,
-        _ => double.IsFinite((double)(BigInteger)value) ? (double)(BigInteger)value : throw JinjaErrors.Overflow("int too large to convert to float"),
+        _ => (double)(BigInteger)value is var number && double.IsFinite(number)
+            ? number
+            : throw JinjaErrors.Overflow("int too large to convert to float"),
     };
 
     private static JinjaString Concat(JinjaRun run, JinjaString left, JinjaString right)
     {
         if (left.IsMarkup || right.IsMarkup)
-            return new JinjaStringBuilder(run).Append(JinjaHtml.Escape(run, left)).Append(JinjaHtml.Escape(run, right)).Build().AsMarkup(true);
+            return Concat(run, JinjaHtml.Escape(run, left).AsMarkup(false), JinjaHtml.Escape(run, right).AsMarkup(false)).AsMarkup(true);
         if (left.Text.Length == 0)
             return right;
         return right.Text.Length == 0 ? left : new JinjaStringBuilder(run).Append(left).Append(right).Build();
@@ -122,7 +124,7 @@ internal static class JinjaArithmetic
                 return Power(left, right);
             default:
                 if (right.IsZero)
-                    throw new TemplateException("ZeroDivisionError", symbol == "%" ? "integer modulo by zero" : "integer division or modulo by zero");
+                    throw ZeroDivision(symbol == "%" ? "integer modulo by zero" : "integer division or modulo by zero");
                 var quotient = BigInteger.DivRem(left, right, out var rest);
                 var adjust = !rest.IsZero && rest.Sign != right.Sign;
                 return symbol == "%" ? (adjust ? rest + right : rest) : (adjust ? quotient - 1 : quotient);
@@ -141,8 +143,8 @@ internal static class JinjaArithmetic
     private static object Divide(object left, object right)
     {
         if (right is not double && JinjaTypes.ToInteger(right).IsZero)
-            throw new TemplateException("ZeroDivisionError", left is double ? "float division by zero" : "division by zero");
-        return right is double and 0 ? throw new TemplateException("ZeroDivisionError", "float division by zero") : ToDouble(left) / ToDouble(right);
+            throw ZeroDivision(left is double ? "float division by zero" : "division by zero");
+        return right is double and 0 ? throw ZeroDivision("float division by zero") : ToDouble(left) / ToDouble(right);
     }
 
     private static object Floats(string symbol, double left, double right)
@@ -159,7 +161,7 @@ internal static class JinjaArithmetic
                 return FloatPower(left, right);
             default:
                 if (right == 0)
-                    throw new TemplateException("ZeroDivisionError", symbol == "%" ? "float modulo" : "float floor division by zero");
+                    throw ZeroDivision(symbol == "%" ? "float modulo" : "float floor division by zero");
                 var rest = left % right;
                 if (rest != 0 && (rest < 0) != (right < 0))
                     rest += right;
@@ -177,7 +179,7 @@ internal static class JinjaArithmetic
     private static object FloatPower(double left, double right)
     {
         if (left == 0 && right < 0)
-            throw new TemplateException("ZeroDivisionError", "0.0 cannot be raised to a negative power");
+            throw ZeroDivision("0.0 cannot be raised to a negative power");
         if (left < 0 && double.IsFinite(right) && !double.IsInteger(right))
             throw JinjaErrors.Value("complex numbers are not supported");
         var result = Math.Pow(left, right);
@@ -187,6 +189,8 @@ internal static class JinjaArithmetic
     }
 
     private static BigInteger Checked(BigInteger value) => value.GetBitLength() > JinjaRun.MaxIntegerBits ? throw TooLarge() : value;
+
+    private static TemplateException ZeroDivision(string message) => new("ZeroDivisionError", message);
 
     private static TemplateException TooLarge() =>
         JinjaErrors.Overflow($"An integer of the template would have more than {JinjaRun.MaxIntegerBits} bits.");

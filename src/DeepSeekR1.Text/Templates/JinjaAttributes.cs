@@ -13,10 +13,13 @@ internal static class JinjaAttributes
         "__class__", "__doc__", "__init__", "__new__", "__dir__", "__str__", "__repr__", "__hash__", "__eq__", "__ne__", "__lt__", "__le__",
         "__gt__", "__ge__", "__format__", "__reduce__", "__reduce_ex__", "__getattribute__", "__setattr__", "__delattr__", "__sizeof__",
         "__subclasshook__", "__init_subclass__", "__len__", "__iter__", "__contains__", "__getitem__", "__add__", "__mul__", "__rmul__",
-        "__getnewargs__", "__mod__", "__rmod__", "__setitem__", "__delitem__", "__iadd__", "__imul__", "__reversed__", "__bool__", "__int__",
+        "__getnewargs__", "__mod__", "__rmod__", "__setitem__", "__delitem__", "__iadd__", "__imul__", "__reversed__", "__bool__",
+        "__int__",
         "__float__", "__abs__", "__neg__", "__pos__", "__sub__", "__radd__", "__rsub__", "__truediv__", "__floordiv__", "__pow__", "__or__",
-        "__and__", "__xor__", "__invert__", "__index__", "__round__", "__divmod__", "__call__", "__dict__", "__module__", "__self__", "__name__",
-        "__qualname__", "__globals__", "__code__", "__closure__", "__defaults__", "__kwdefaults__", "__annotations__", "__func__", "__wrapped__",
+        "__and__", "__xor__", "__invert__", "__index__", "__round__", "__divmod__", "__call__", "__dict__", "__module__", "__self__",
+        "__name__",
+        "__qualname__", "__globals__", "__code__", "__closure__", "__defaults__", "__kwdefaults__", "__annotations__", "__func__",
+        "__wrapped__",
     ];
 
     private static readonly HashSet<string> DictMutators = ["clear", "pop", "popitem", "setdefault", "update"];
@@ -32,7 +35,7 @@ internal static class JinjaAttributes
 
     private static readonly Dictionary<string, JinjaCallable> SequenceMethods = Table(
         new JinjaFunction("index", "self, value, start=, stop=", (_, a) => IndexOf(a)),
-        new JinjaFunction("count", "self, value", (_, a) => JinjaBox.Int(JinjaTypes.Iterate(a[0]!).Count(item => JinjaOperators.AreEqual(item, a[1]!)))));
+        new JinjaFunction("count", "self, value", (_, a) => JinjaBox.Int(CountOf(a[0]!, a[1]!))));
 
     private static readonly JinjaCallable ListCopy =
         new JinjaFunction("copy", "self", (run, a) => new JinjaList(JinjaTypes.ToList(run, a[0]!)));
@@ -56,13 +59,16 @@ internal static class JinjaAttributes
     {
         if (owner is JinjaUndefined undefined)
             throw undefined.Error();
-        return EntryOrNull(run, owner, key) ?? (key is JinjaString name ? OwnAttribute(owner, name.Text) : null) ?? new JinjaUndefined(owner, key);
+        return EntryOrNull(run, owner, key)
+            ?? (key is JinjaString name ? OwnAttribute(owner, name.Text) : null)
+            ?? new JinjaUndefined(owner, key);
     }
 
     /// <summary>True when <c>owner.name</c> is an attribute, not an entry.</summary>
     public static bool HasAttribute(object owner, string name) => OwnAttribute(owner, name) is not null;
 
-    private static Dictionary<string, JinjaCallable> Table(params JinjaCallable[] functions) => functions.ToDictionary(function => function.Name);
+    private static Dictionary<string, JinjaCallable> Table(params JinjaCallable[] functions) =>
+        functions.ToDictionary(function => function.Name);
 
     // What Python's getattr finds, filtered by the sandbox; null when it finds nothing.
     private static object? OwnAttribute(object owner, string name)
@@ -160,6 +166,9 @@ internal static class JinjaAttributes
         return text.Slice(offset, offset + JinjaString.WidthAt(text.Text, offset));
     }
 
+    private static int CountOf(object sequence, object value) =>
+        JinjaTypes.Iterate(sequence).Count(item => JinjaOperators.AreEqual(item, value));
+
     private static object IndexOf(object?[] arguments)
     {
         var items = JinjaTypes.Iterate(arguments[0]!).ToList();
@@ -168,62 +177,5 @@ internal static class JinjaAttributes
             if (JinjaOperators.AreEqual(items[index], arguments[1]!))
                 return JinjaBox.Int(index);
         throw JinjaErrors.Value($"{JinjaPrinter.ReprText(arguments[1]!)} is not in {JinjaTypes.Name(arguments[0]!)}");
-    }
-}
-
-/// <summary>Python's slices.</summary>
-internal static class JinjaSlicing
-{
-    /// <summary><c>owner[start:stop:step]</c> of a string, list, tuple or range; null and None mean left out.</summary>
-    public static object Slice(JinjaRun run, object owner, object? start, object? stop, object? step)
-    {
-        if (owner is JinjaUndefined undefined)
-            throw undefined.Error();
-        if (owner is not (JinjaString or JinjaList or JinjaTuple or JinjaRange))
-            throw JinjaErrors.Type(owner is JinjaDict ? "unhashable type: 'slice'" : $"'{JinjaTypes.Name(owner)}' object is not subscriptable");
-        var (from, to, by) = Bounds(JinjaTypes.Length(owner), start, stop, step);
-        if (owner is JinjaString text)
-            return SliceText(run, text, from, to, by);
-        var items = owner is JinjaRange range ? [.. range.Items] : (IReadOnlyList<object>)(owner is JinjaList list ? list.Items : ((JinjaTuple)owner).Items);
-        object[] selected = [.. Indices(from, to, by).Select(index => items[index])];
-        run.ChargeItems(selected.Length);
-        return owner is JinjaTuple ? new JinjaTuple(selected) : new JinjaList(selected);
-    }
-
-    /// <summary>Start, stop and step within a sequence of the given length.</summary>
-    public static (int Start, int Stop, int Step) Bounds(int length, object? start, object? stop, object? step)
-    {
-        var by = Bound(step) ?? 1;
-        if (by == 0)
-            throw JinjaErrors.Value("slice step cannot be zero");
-        int low = by < 0 ? -1 : 0, high = by < 0 ? length - 1 : length;
-        int Place(int? bound, int missing) => bound is not { } value ? missing : Math.Clamp(value < 0 ? value + length : value, low, high);
-        return (Place(Bound(start), by < 0 ? high : low), Place(Bound(stop), by < 0 ? low : high), by);
-    }
-
-    private static int? Bound(object? value) => value switch
-    {
-        null or JinjaNone => null,
-        BigInteger or bool => JinjaTypes.Clamp(value),
-        _ => throw JinjaErrors.Type("slice indices must be integers or None or have an __index__ method"),
-    };
-
-    private static IEnumerable<int> Indices(int start, int stop, int step)
-    {
-        for (long index = start; step > 0 ? index < stop : index > stop; index += step)
-            yield return (int)index;
-    }
-
-    private static JinjaString SliceText(JinjaRun run, JinjaString text, int start, int stop, int step)
-    {
-        run.Charge(text.SeekCost);
-        if (step == 1)
-            return start >= stop ? JinjaString.Empty : text.Slice(text.OffsetOf(start), text.OffsetOf(stop));
-        var characters = text.CodePoints().ToList();
-        run.ChargeItems(characters.Count);
-        var builder = new JinjaStringBuilder(run);
-        foreach (var index in Indices(start, stop, step))
-            builder.Append(characters[index]);
-        return builder.Build().AsMarkup(text.IsMarkup);
     }
 }

@@ -52,7 +52,8 @@ internal sealed class JinjaFunction : JinjaCallable
     private object?[] Bind(JinjaArguments arguments)
     {
         if (arguments.Positional.Length > _parameters.Length)
-            throw JinjaErrors.Type($"{Name}() takes {_parameters.Length} positional arguments but {arguments.Positional.Length} were given");
+            throw JinjaErrors.Type(
+                $"{Name}() takes {_parameters.Length} positional arguments but {arguments.Positional.Length} were given");
         var values = new object?[_parameters.Length];
         arguments.Positional.CopyTo(values, 0);
         foreach (var (name, value) in arguments.Keyword)

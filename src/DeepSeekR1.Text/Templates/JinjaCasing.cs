@@ -48,7 +48,9 @@ internal static class JinjaCasing
 
     /// <summary>str.swapcase().</summary>
     public static JinjaString Swap(JinjaRun run, JinjaString value) =>
-        Map(run, value, (text, offset) => IsUpper(text, offset) ? LowerAt(text, offset) : IsLower(text, offset) ? UpperAt(text, offset) : null);
+        Map(run, value, (text, offset) => IsUpper(text, offset) ? LowerAt(text, offset)
+            : IsLower(text, offset) ? UpperAt(text, offset)
+            : null);
 
     /// <summary>str.capitalize(): the first character in title case, the others in lower case.</summary>
     public static JinjaString Capitalize(JinjaRun run, JinjaString value) =>
@@ -56,13 +58,15 @@ internal static class JinjaCasing
 
     /// <summary>str.title(): a word begins where a cased character follows one that is not cased.</summary>
     public static JinjaString Title(JinjaRun run, JinjaString value) =>
-        Map(run, value, (text, offset) => offset > 0 && IsCased(text, Before(text, offset)) ? LowerAt(text, offset) : TitleAt(text, offset));
+        Map(run, value, (text, offset) => offset > 0 && IsCased(text, Before(text, offset))
+            ? LowerAt(text, offset)
+            : TitleAt(text, offset));
 
     /// <summary>The filter title: words begin behind blanks, hyphens and opening brackets; apostrophes do not count.</summary>
-    public static JinjaString TitleWords(JinjaRun run, JinjaString value) => Map(
-        run,
-        value,
-        (text, offset) => offset == 0 || IsWordBreak(text[offset - 1]) || IsWordBreak(text[offset]) ? UpperAt(text, offset) : LowerAt(text, offset));
+    public static JinjaString TitleWords(JinjaRun run, JinjaString value) =>
+        Map(run, value, (text, offset) => offset == 0 || IsWordBreak(text[offset - 1]) || IsWordBreak(text[offset])
+            ? UpperAt(text, offset)
+            : LowerAt(text, offset));
 
     /// <summary>str.isupper() or str.islower(): some cased characters and none of the other case.</summary>
     public static bool IsAll(JinjaString value, bool upper)
@@ -109,7 +113,9 @@ internal static class JinjaCasing
     };
 
     private static string? Simple(string text, int offset, Func<Rune, Rune> map) =>
-        Rune.TryCreate(JinjaString.CodePointAt(text, offset), out var rune) && map(rune) is var mapped && mapped != rune ? mapped.ToString() : null;
+        Rune.TryCreate(JinjaString.CodePointAt(text, offset), out var rune) && map(rune) is var mapped && mapped != rune
+            ? mapped.ToString()
+            : null;
 
     private static bool IsFinalSigma(string text, int offset)
     {

@@ -4,8 +4,8 @@ using System.Text;
 namespace DeepSeekR1.Text.Templates;
 
 /// <summary>
-/// Escapes of string literals, as Python's unicode-escape codec reads them. <c>\N{...}</c> knows the Latin letters' neighbours only:
-/// ASCII, punctuation and common symbols; .NET has no table of all names.
+/// Escapes of string literals, as Python's unicode-escape codec reads them. <c>\N{...}</c> knows the names of punctuation and
+/// common symbols only; .NET has no table of all names.
 /// </summary>
 internal static class JinjaEscapes
 {

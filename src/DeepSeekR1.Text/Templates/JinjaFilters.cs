@@ -10,22 +10,24 @@ internal static class JinjaFilters
     public static readonly IReadOnlyDictionary<string, JinjaCallable> All = WithAliases(
     [
         new JinjaFunction("abs", "value", (_, a) => Absolute(a[0]!)),
-        new JinjaFunction("attr", "value, name", (run, a) => Attribute(run, a[0]!, JinjaTypes.ToText(a[1]!, "attr"))),
+        new JinjaFunction("attr", "value, name", (run, a) => Attribute(run, a[0]!, JinjaTypes.ToText(a[1]!))),
         new JinjaFunction("batch", "value, linecount, fill_with=", (run, a) => new JinjaIterator(JinjaGrouping.Batch(run, a))),
         new JinjaFunction("capitalize", "value", (run, a) => JinjaCasing.Capitalize(run, Str(run, a[0]!))),
-        new JinjaFunction("center", "value, width=", (run, a) => JinjaStringMethods.Center(run, Str(run, a[0]!), [a[0], a[1] ?? JinjaBox.Int(80), null])),
+        new JinjaFunction(
+            "center", "value, width=", (run, a) => JinjaStringMethods.Center(run, Str(run, a[0]!), [a[0], a[1] ?? JinjaBox.Int(80), null])),
         new JinjaFunction("default", "value, default_value=, boolean=", (_, a) => Default(a)),
         new JinjaFunction("dictsort", "value, case_sensitive=, by=, reverse=", (run, a) => JinjaGrouping.DictSort(run, a)),
         new JinjaFunction("escape", "value", (run, a) => JinjaHtml.Escape(run, Str(run, a[0]!))),
         new JinjaFunction("forceescape", "value", (run, a) => JinjaHtml.Escape(run, Str(run, a[0]!).AsMarkup(false))),
-        new JinjaFunction("filesizeformat", "value, binary=", (_, a) => JinjaString.Literal(FileSize(ToFloat(a[0]!) ?? throw NotANumber(a[0]!), IsSet(a[1])))),
-        new JinjaFunction("first", "seq", (_, a) => JinjaTypes.Iterate(a[0]!).FirstOrDefault() ?? JinjaUndefined.WithHint("No first item, sequence was empty.")),
+        new JinjaFunction("filesizeformat", "value, binary=", (_, a) => JinjaString.Literal(FileSize(a[0]!, IsSet(a[1])))),
+        new JinjaFunction("first", "seq", (_, a) => First(a[0]!)),
         new JinjaFunction("float", "value, default=", (_, a) => Number(a[0]!, value => ToFloat(value)) ?? a[1] ?? 0.0),
         new JinjaVariadic("format", Format),
         new JinjaFunction("groupby", "value, attribute, default=, case_sensitive=", (run, a) => JinjaGrouping.GroupBy(run, a)),
         new JinjaFunction("indent", "s, width=, first=, blank=", Indent),
-        new JinjaFunction("int", "value, default=, base=", (_, a) => Number(a[0]!, value => ToInteger(value, a[2] is null ? 10 : JinjaTypes.ToInt32(a[2]!))) ?? a[1] ?? JinjaBox.Int(0)),
-        new JinjaFunction("items", "value", (_, a) => Items(a[0]!)),
+        new JinjaFunction(
+            "int", "value, default=, base=", (_, a) => Number(a[0]!, value => ToInteger(value, a[2])) ?? a[1] ?? JinjaBox.Int(0)),
+        new JinjaFunction("items", "value", (_, a) => new JinjaIterator(Items(a[0]!))),
         new JinjaFunction("join", "value, d=, attribute=", Join),
         new JinjaFunction("last", "seq", (_, a) => Last(a[0]!)),
         new JinjaFunction("length", "value", (_, a) => JinjaBox.Int(JinjaTypes.Length(a[0]!))),
@@ -40,8 +42,7 @@ internal static class JinjaFilters
             : JinjaUndefined.WithHint("No random item, sequence was empty.")),
         new JinjaVariadic("reject", (run, a) => JinjaSelection.Select(run, a, byAttribute: false, keep: false)),
         new JinjaVariadic("rejectattr", (run, a) => JinjaSelection.Select(run, a, byAttribute: true, keep: false)),
-        new JinjaFunction("replace", "s, old, new, count=", (run, a) => JinjaStringMethods.Replace(
-            run, Str(run, a[0]!).AsMarkup(false), Str(run, a[1]!), Str(run, a[2]!), a[3] is null or JinjaNone ? -1 : JinjaTypes.Clamp(a[3]!))),
+        new JinjaFunction("replace", "s, old, new, count=", Replace),
         new JinjaFunction("reverse", "value", (run, a) => Reverse(run, a[0]!)),
         new JinjaFunction("round", "value, precision=, method=", (_, a) => Round(a)),
         new JinjaFunction("safe", "value", (run, a) => Str(run, a[0]!).AsMarkup(true)),
@@ -53,7 +54,8 @@ internal static class JinjaFilters
         new JinjaFunction("sum", "iterable, attribute=, start=", Sum),
         new JinjaFunction("title", "s", (run, a) => JinjaCasing.TitleWords(run, Str(run, a[0]!))),
         new JinjaFunction("tojson", "x, ensure_ascii=, indent=, separators=, sort_keys=", JinjaJson.Dump),
-        new JinjaFunction("trim", "value, chars=", (run, a) => JinjaStringMethods.Strip(run, Str(run, a[0]!), a[1], left: true, right: true)),
+        new JinjaFunction(
+            "trim", "value, chars=", (run, a) => JinjaStringMethods.Strip(run, Str(run, a[0]!), a[1], left: true, right: true)),
         new JinjaFunction("truncate", "s, length=, killwords=, end=, leeway=", Truncate),
         new JinjaFunction("unique", "value, case_sensitive=, attribute=", (run, a) => new JinjaIterator(JinjaGrouping.Unique(run, a))),
         new JinjaFunction("upper", "s", (run, a) => JinjaCasing.Upper(run, Str(run, a[0]!))),
@@ -86,8 +88,9 @@ internal static class JinjaFilters
     private static object Default(object?[] a) =>
         a[0] is JinjaUndefined || (IsSet(a[2]) && !JinjaTypes.IsTrue(a[0]!)) ? a[1] ?? JinjaString.Empty : a[0]!;
 
-    private static string FileSize(double bytes, bool isBinary)
+    private static string FileSize(object value, bool isBinary)
     {
+        var bytes = ToFloat(value) ?? throw NotANumber(value);
         var unit = isBinary ? 1024.0 : 1000.0;
         if (bytes == 1)
             return "1 Byte";
@@ -96,7 +99,8 @@ internal static class JinjaFilters
         var power = 0;
         for (var limit = unit * unit; bytes >= limit && power < 7; limit *= unit)
             power++;
-        return $"{JinjaFloats.Fixed(unit * bytes / Math.Pow(unit, power + 2), 1)} {(isBinary ? "KMGTPEZY"[power] + "iB" : "kMGTPEZY"[power] + "B")}";
+        var prefix = isBinary ? "KMGTPEZY"[power] + "i" : "kMGTPEZY"[power].ToString();
+        return $"{JinjaFloats.Fixed(unit * bytes / Math.Pow(unit, power + 2), 1)} {prefix}B";
     }
 
     private static TemplateException NotANumber(object value) => value switch
@@ -107,7 +111,8 @@ internal static class JinjaFilters
     };
 
     // int and float give their default for what cannot be converted, but an undefined value is an error.
-    private static object? Number(object value, Func<object, object?> convert) => value is JinjaUndefined undefined ? throw undefined.Error() : convert(value);
+    private static object? Number(object value, Func<object, object?> convert) =>
+        value is JinjaUndefined undefined ? throw undefined.Error() : convert(value);
 
     private static double? ToFloat(object value) => value switch
     {
@@ -116,8 +121,9 @@ internal static class JinjaFilters
         _ => null,
     };
 
-    private static object? ToInteger(object value, int radix)
+    private static object? ToInteger(object value, object? radixOption)
     {
+        var radix = radixOption is null ? 10 : JinjaTypes.ToInt32(radixOption);
         if (value is BigInteger or bool)
             return JinjaTypes.ToInteger(value);
         if (value is JinjaString text && JinjaText.ParseSignedInteger(text.Text, radix) is { } number)
@@ -160,18 +166,15 @@ internal static class JinjaFilters
         return builder.Build().AsMarkup(text.IsMarkup);
     }
 
-    private static JinjaIterator Items(object value) => value switch
+    // A generator: it fails when it is first asked, as in Python.
+    private static IEnumerable<object> Items(object value)
     {
-        JinjaDict dict => new JinjaIterator(new JinjaDictView(dict, "dict_items").Items),
-        JinjaUndefined => new JinjaIterator([]),
-        _ => new JinjaIterator(FailLater(JinjaErrors.Type("Can only get item pairs from a mapping."))),
-    };
-
-    // A generator fails when it is first asked, as in Python.
-    private static IEnumerable<object> FailLater(TemplateException error)
-    {
-        foreach (var item in new object[] { error })
-            yield return item is TemplateException exception ? throw exception : item;
+        if (value is JinjaUndefined)
+            yield break;
+        if (value is not JinjaDict dict)
+            throw JinjaErrors.Type("Can only get item pairs from a mapping.");
+        foreach (var item in new JinjaDictView(dict, "dict_items").Items)
+            yield return item;
     }
 
     private static object Join(JinjaRun run, object?[] a)
@@ -181,11 +184,20 @@ internal static class JinjaFilters
         return JinjaStringMethods.JoinTexts(run, a[1] is null ? JinjaString.Empty : Str(run, a[1]!), items);
     }
 
+    private static object First(object value) =>
+        JinjaTypes.Iterate(value).FirstOrDefault() ?? JinjaUndefined.WithHint("No first item, sequence was empty.");
+
     private static object Last(object value)
     {
         if (value is JinjaIterator)
             throw JinjaErrors.Type($"'{JinjaTypes.Name(value)}' object is not reversible");
         return JinjaTypes.Iterate(value).LastOrDefault() ?? JinjaUndefined.WithHint("No last item, sequence was empty.");
+    }
+
+    private static object Replace(JinjaRun run, object?[] a)
+    {
+        var count = a[3] is null or JinjaNone ? -1 : JinjaTypes.Clamp(a[3]!);
+        return JinjaStringMethods.Replace(run, Str(run, a[0]!).AsMarkup(false), Str(run, a[1]!), Str(run, a[2]!), count);
     }
 
     private static object Reverse(JinjaRun run, object value)
@@ -196,17 +208,21 @@ internal static class JinjaFilters
             throw new TemplateException("FilterArgumentError", "argument must be iterable");
         var items = JinjaTypes.ToList(run, value);
         items.Reverse();
-        return value is JinjaIterator or JinjaUndefined ? new JinjaList(items) : new JinjaIterator(items, $"{JinjaTypes.Name(value)}_reverseiterator");
+        return value is JinjaIterator
+            ? new JinjaList(items)
+            : new JinjaIterator(items, value is JinjaTuple or JinjaUndefined ? "reversed" : JinjaTypes.Name(value) + "_reverseiterator");
     }
 
     private static object Round(object?[] a)
     {
         var precision = a[1] is null ? 0 : JinjaTypes.ToInt32(a[1]!);
-        var method = a[2] is null ? "common" : JinjaTypes.ToText(a[2]!, "round").Text;
+        var method = a[2] is null ? "common" : JinjaTypes.ToText(a[2]!).Text;
         if (method is not ("common" or "ceil" or "floor"))
             throw new TemplateException("FilterArgumentError", "method must be common, ceil or floor");
         if (!JinjaOperators.IsNumber(a[0]!))
-            throw method != "common" && a[0] is JinjaUndefined undefined ? undefined.Error() : JinjaErrors.Type($"type {JinjaTypes.Name(a[0]!)} doesn't define __round__ method");
+            throw method != "common" && a[0] is JinjaUndefined undefined
+                ? undefined.Error()
+                : JinjaErrors.Type($"type {JinjaTypes.Name(a[0]!)} doesn't define __round__ method");
         if (method == "common")
             return a[0] is double value ? JinjaFloats.Round(value, precision) : RoundInteger(JinjaTypes.ToInteger(a[0]!), precision);
         var scale = Math.Pow(10, precision);
@@ -237,7 +253,7 @@ internal static class JinjaFilters
     private static object Truncate(JinjaRun run, object?[] a)
     {
         var length = a[1] is null ? 255 : JinjaTypes.ToInt32(a[1]!);
-        var end = a[3] is null ? JinjaString.Literal("...") : JinjaTypes.ToText(a[3]!, "truncate");
+        var end = a[3] is null ? JinjaString.Literal("...") : JinjaTypes.ToText(a[3]!);
         var leeway = a[4] is null or JinjaNone ? 5 : JinjaTypes.ToInt32(a[4]!);
         if (length < end.Length)
             throw new TemplateException("AssertionError", $"expected length >= {end.Length}, got {length}");
@@ -245,7 +261,7 @@ internal static class JinjaFilters
             throw new TemplateException("AssertionError", $"expected leeway >= 0, got {leeway}");
         if (JinjaTypes.Length(a[0]!) <= (long)length + leeway)
             return a[0]!;
-        var text = JinjaTypes.ToText(a[0]!, "truncate");
+        var text = JinjaTypes.ToText(a[0]!);
         var head = text.Slice(0, text.OffsetOf(length - end.Length));
         if (!IsSet(a[2]))
             head = JinjaSplitting.SplitRight(run, head, JinjaString.Literal(" "), 1)[0];

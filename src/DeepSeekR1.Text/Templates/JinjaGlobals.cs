@@ -18,8 +18,9 @@ internal static class JinjaGlobals
             ? new JinjaCycler(arguments.Positional)
             : throw new TemplateException("RuntimeError", "at least one item has to be provided")),
         new JinjaFunction("joiner", "sep=", (_, a) => Joiner(a[0] ?? JinjaString.Literal(", "))),
-        new JinjaFunction("raise_exception", "message", (run, a) => throw new TemplateException("TemplateError", JinjaPrinter.Str(run, a[0]!).Text)),
-        new JinjaFunction("strftime_now", "format", (run, a) => JinjaTime.Format(run, JinjaTypes.ToText(a[0]!, "strftime"))),
+        new JinjaFunction(
+            "raise_exception", "message", (run, a) => throw new TemplateException("TemplateError", JinjaPrinter.Str(run, a[0]!).Text)),
+        new JinjaFunction("strftime_now", "format", (run, a) => JinjaTime.Format(run, JinjaTypes.ToText(a[0]!))),
         new JinjaVariadic("lipsum", (_, _) => throw new TemplateException("RuntimeError", "lipsum is not available in chat templates")),
     }.ToDictionary(function => function.Name, function => (object)function);
 
@@ -37,7 +38,12 @@ internal static class JinjaGlobals
     {
         if (arguments.Positional.Length > 1)
             throw JinjaErrors.Type($"dict expected at most 1 argument, got {arguments.Positional.Length}");
-        var dict = arguments.Positional is not [var source] ? new JinjaDict() : source is JinjaDict original ? CopyDict(run, original) : FromPairs(run, source);
+        var dict = arguments.Positional switch
+        {
+            [] => new JinjaDict(),
+            [JinjaDict source] => CopyDict(run, source),
+            [var pairs, ..] => FromPairs(run, pairs),
+        };
         foreach (var (name, value) in arguments.Keyword)
             dict.Set(JinjaString.Literal(name), value);
         return dict;
@@ -59,7 +65,7 @@ internal static class JinjaGlobals
     {
         var space = new JinjaNamespace();
         foreach (var (key, value) in ((JinjaDict)Dict(run, arguments)).Entries)
-            space.Set(JinjaTypes.ToText(key, "namespace").Text, value);
+            space.Set(JinjaTypes.ToText(key).Text, value);
         return space;
     }
 

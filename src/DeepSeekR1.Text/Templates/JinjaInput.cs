@@ -5,9 +5,9 @@ using System.Text.Json.Nodes;
 namespace DeepSeekR1.Text.Templates;
 
 /// <summary>
-/// The variables of a chat template. Strings and keys of messages, tools and documents are request text. Literal are: the role and type of
-/// a message and the type of a content part, tool call or tool, which the server checks against closed lists; BOS and EOS; and variables
-/// that the caller set.
+/// The variables of a chat template. Strings and keys of messages, tools and documents are request text. Literal are: the role of a message
+/// and the type of a content part, tool call or tool, which the server must check against closed lists; BOS and EOS; and the variables that
+/// the caller sets.
 /// </summary>
 internal static class JinjaInput
 {
@@ -21,7 +21,7 @@ internal static class JinjaInput
     {
         var variables = new Dictionary<string, object>
         {
-            ["messages"] = new JinjaList([.. input.Messages.Select(message => message is JsonObject fields ? Message(fields) : Value(message, true))]),
+            ["messages"] = new JinjaList([.. input.Messages.Select(Message)]),
             ["tools"] = input.Tools is null ? JinjaNone.Value : new JinjaList([.. input.Tools.Select(Typed)]),
             ["documents"] = JinjaNone.Value,
             ["add_generation_prompt"] = JinjaBox.Bool(input.AddGenerationPrompt),
@@ -40,38 +40,47 @@ internal static class JinjaInput
     }
 
     /// <summary>A JSON value; 1 becomes an int and 1.0 a float.</summary>
-    public static object Value(JsonNode? node, bool isRequest) => node switch
+    public static object Value(JsonNode? node, bool isRequest)
     {
-        null => JinjaNone.Value,
-        JsonArray array => new JinjaList([.. array.Select(item => Value(item, isRequest))]),
-        JsonObject fields => Dict(fields, isRequest, (_, value) => Value(value, isRequest)),
-        _ => Scalar((JsonValue)node, isRequest),
-    };
+        JinjaRun.EnsureStack();
+        return node switch
+        {
+            null => JinjaNone.Value,
+            JsonArray array => new JinjaList([.. array.Select(item => Value(item, isRequest))]),
+            JsonObject fields => Dict(fields, isRequest, (_, value) => Value(value, isRequest)),
+            _ => Scalar((JsonValue)node, isRequest),
+        };
+    }
 
     // As transformers 5: the three names for a thought stand for each other.
-    private static JinjaDict Message(JsonObject message)
+    private static object Message(JsonNode? message)
     {
-        var dict = Dict(message, isRequest: true, (name, value) => name switch
+        if (message is not JsonObject fields)
+            return Value(message, isRequest: true);
+        var dict = Dict(fields, isRequest: true, (name, value) => name switch
         {
-            "role" or "type" => Value(value, isRequest: false),
+            "role" => Checked(value),
             "content" or "tool_calls" when value is JsonArray parts => new JinjaList([.. parts.Select(Typed)]),
             _ => Value(value, isRequest: true),
         });
-        var thought = ReasoningNames.Select(name => dict.Find(JinjaString.Literal(name))).FirstOrDefault(value => value is not (null or JinjaNone));
+        var thought = ReasoningNames.Select(name => dict.Find(JinjaString.Literal(name)))
+            .FirstOrDefault(value => value is not (null or JinjaNone));
         foreach (var alias in new[] { "reasoning_content", "thinking" })
             if (thought is not null && dict.Find(JinjaString.Literal(alias)) is null)
                 dict.Set(JinjaString.Literal(alias), thought);
         return dict;
     }
 
+    // A name from a closed list. Anything else than a string is not on the list.
+    private static object Checked(JsonNode? value) => Value(value, isRequest: value is not JsonValue);
+
     // An object whose own type is literal and the rest request text.
     private static object Typed(JsonNode? node) => node is JsonObject fields
-        ? Dict(fields, isRequest: true, (name, value) => Value(value, isRequest: name != "type"))
+        ? Dict(fields, isRequest: true, (name, value) => name == "type" ? Checked(value) : Value(value, isRequest: true))
         : Value(node, isRequest: true);
 
     private static JinjaDict Dict(JsonObject fields, bool isRequest, Func<string, JsonNode?, object> convert)
     {
-        JinjaRun.EnsureStack();
         var dict = new JinjaDict();
         foreach (var (name, value) in fields)
             dict.Set(JinjaString.Of(name, isRequest), convert(name, value));
@@ -102,8 +111,9 @@ internal static class JinjaInput
 
     private static object Number(JsonValue value)
     {
-        if (value.TryGetValue(out double real) && !value.TryGetValue<JsonElement>(out _) && !value.TryGetValue<long>(out _) && !value.TryGetValue<int>(out _))
-            return real;
+        // A number made in code, not parsed: its JSON text would not tell 1.0 from 1.
+        if (!value.TryGetValue<JsonElement>(out _) && value.GetValue<object>() is double or float)
+            return Convert.ToDouble(value.GetValue<object>(), CultureInfo.InvariantCulture);
         var text = value.ToJsonString();
         if (text.AsSpan().IndexOfAny(".eE") >= 0)
             return double.Parse(text, CultureInfo.InvariantCulture);

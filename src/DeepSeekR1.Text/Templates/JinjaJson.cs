@@ -30,7 +30,7 @@ internal sealed class JinjaJson
         (_itemSeparator, _keySeparator) = (_indent is null ? ", " : ",", ": ");
         if (options[3] is null or JinjaNone)
             return;
-        var separators = JinjaTypes.Iterate(options[3]!).Select(separator => JinjaTypes.ToText(separator, "tojson").Text).ToList();
+        var separators = JinjaTypes.Iterate(options[3]!).Select(separator => JinjaTypes.ToText(separator).Text).ToList();
         if (separators.Count != 2)
             throw JinjaErrors.Value($"separators must be a pair, not {separators.Count} items");
         (_itemSeparator, _keySeparator) = (separators[0], separators[1]);

@@ -67,7 +67,8 @@ internal sealed class JinjaLexer
 {
     private static readonly string[] Operators =
     [
-        "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";",
+        "//", "**", "==", "!=", ">=", "<=",
+        "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";",
     ];
 
     private readonly string _source;
@@ -179,7 +180,7 @@ internal sealed class JinjaLexer
 
     private void ReadRaw()
     {
-        for (var open = _source.IndexOf("{%", _position, StringComparison.Ordinal); open >= 0; open = _source.IndexOf("{%", open + 1, StringComparison.Ordinal))
+        for (var open = _position; (open = _source.IndexOf("{%", open, StringComparison.Ordinal)) >= 0; open++)
         {
             var sign = SignAt(open + 2);
             var name = JinjaText.SkipSpace(_source, open + 2 + (sign == ' ' ? 0 : 1));

@@ -1,8 +1,14 @@
 namespace DeepSeekR1.Text.Templates;
 
+/// <summary>What a loop runs over.</summary>
+/// <param name="Items">The iterable.</param>
+/// <param name="Test">Which items count; null for all.</param>
+/// <param name="IsRecursive">The body may call <c>loop</c>.</param>
+/// <param name="UsesLoop">The body reads <c>loop</c>; without that the name belongs to the loop around.</param>
+internal sealed record JinjaIteration(JinjaExpression Items, JinjaExpression? Test, bool IsRecursive, bool UsesLoop);
+
 /// <summary><c>for target in iterable if test recursive</c>, with <c>else</c>.</summary>
-internal sealed class JinjaFor(JinjaTarget target, JinjaExpression iterable, JinjaExpression? test, bool isRecursive, bool usesLoop, JinjaBody body, JinjaBody otherwise)
-    : JinjaStatement
+internal sealed class JinjaFor(JinjaTarget target, JinjaIteration iteration, JinjaBody body, JinjaBody otherwise) : JinjaStatement
 {
     private JinjaFrameLayout _layout = null!;
     private JinjaFrameLayout _testLayout = null!;
@@ -11,14 +17,14 @@ internal sealed class JinjaFor(JinjaTarget target, JinjaExpression iterable, Jin
 
     protected override void OnDeclare(JinjaScope scope)
     {
-        iterable.Declare(scope);
+        iteration.Items.Declare(scope);
         scope.Inner(DeclareBody);
     }
 
     protected override JinjaFlow OnExecute(JinjaFrame frame)
     {
-        var items = iterable.Evaluate(frame);
-        return isRecursive ? Print(frame, Recurse(frame, items, depth: 0)) : Run(frame, items, depth: 0);
+        var items = iteration.Items.Evaluate(frame);
+        return iteration.IsRecursive ? Print(frame, Recurse(frame, items, depth: 0)) : Run(frame, items, depth: 0);
     }
 
     private static JinjaFlow Print(JinjaFrame frame, JinjaString text)
@@ -30,23 +36,23 @@ internal sealed class JinjaFor(JinjaTarget target, JinjaExpression iterable, Jin
     private void DeclareBody(JinjaScope outer)
     {
         var inner = new JinjaScope(outer);
-        if (usesLoop || isRecursive)
+        if (iteration.UsesLoop)
             inner.Parameter("loop");
         target.DeclareParameter(inner);
         body.Declare(inner);
         _layout = inner.Complete();
-        _loopSlot = usesLoop || isRecursive ? inner.SlotOf("loop") : -1;
+        _loopSlot = iteration.UsesLoop ? inner.SlotOf("loop") : -1;
         var last = new JinjaScope(outer);
         otherwise.Declare(last);
         _elseLayout = last.Complete();
         var filter = new JinjaScope(outer);
-        if (test is not null)
+        if (iteration.Test is not null)
         {
             // The target has one place in the body's scope; a filter's scope of the same shape puts it in the same slot.
-            if (usesLoop || isRecursive)
+            if (iteration.UsesLoop)
                 filter.Parameter(" loop");
             target.DeclareParameter(filter);
-            test.Declare(filter);
+            iteration.Test.Declare(filter);
         }
         _testLayout = filter.Complete();
     }
@@ -57,7 +63,7 @@ internal sealed class JinjaFor(JinjaTarget target, JinjaExpression iterable, Jin
     {
         var items = Select(frame, JinjaTypes.Iterate(iterable));
         var inner = new JinjaFrame(frame.Run, _layout, frame);
-        var loop = new JinjaLoop(items, depth, isRecursive ? nested => Recurse(frame, nested, depth + 1) : null);
+        var loop = new JinjaLoop(items, depth, iteration.IsRecursive ? nested => Recurse(frame, nested, depth + 1) : null);
         var completed = false;
         while (loop.MoveNext())
         {
@@ -77,7 +83,7 @@ internal sealed class JinjaFor(JinjaTarget target, JinjaExpression iterable, Jin
     private List<object> Select(JinjaFrame frame, IEnumerable<object> items)
     {
         var selected = new List<object>();
-        var filter = test is null ? null : new JinjaFrame(frame.Run, _testLayout, frame);
+        var filter = iteration.Test is null ? null : new JinjaFrame(frame.Run, _testLayout, frame);
         foreach (var item in items)
         {
             frame.Run.ChargeItems(1);
@@ -86,7 +92,7 @@ internal sealed class JinjaFor(JinjaTarget target, JinjaExpression iterable, Jin
                 filter.Reset();
                 target.Assign(filter, item);
             }
-            if (filter is null || JinjaTypes.IsTrue(test!.Evaluate(filter)))
+            if (filter is null || JinjaTypes.IsTrue(iteration.Test!.Evaluate(filter)))
                 selected.Add(item);
         }
         return selected;

@@ -100,7 +100,7 @@ internal static class JinjaOperators
             throw ((left as JinjaUndefined) ?? (JinjaUndefined)right).Error();
         if (IsNumber(left) && IsNumber(right))
             return CompareNumbers(left, right) is { } order && (order > 0 || (orEqual && order == 0));
-        if (JinjaTypes.Name(left).Replace("Markup", "str", StringComparison.Ordinal) != JinjaTypes.Name(right).Replace("Markup", "str", StringComparison.Ordinal))
+        if (left.GetType() != right.GetType())
             throw NotComparable(left, right, symbol);
         return IsLess(right, left, symbol, orEqual);
     }
@@ -133,7 +133,9 @@ internal static class JinjaOperators
             return JinjaTypes.ToInteger(left).CompareTo(JinjaTypes.ToInteger(right));
         if (left is double a && right is double b)
             return double.IsNaN(a) || double.IsNaN(b) ? null : a.CompareTo(b);
-        return left is double number ? CompareMixed(number, JinjaTypes.ToInteger(right)) : -CompareMixed((double)right, JinjaTypes.ToInteger(left));
+        return left is double number
+            ? CompareMixed(number, JinjaTypes.ToInteger(right))
+            : -CompareMixed((double)right, JinjaTypes.ToInteger(left));
     }
 
     private static int? CompareMixed(double left, BigInteger right)

@@ -1,6 +1,8 @@
 namespace DeepSeekR1.Text.Templates;
 
-/// <summary>Builds the tree of a template: statements here, expressions in <see cref="JinjaExpressionParser"/>. One instance per source.</summary>
+/// <summary>
+/// Builds the tree of a template: statements here, expressions in <see cref="JinjaExpressionParser"/>. One instance per source.
+/// </summary>
 internal sealed class JinjaParser
 {
     private readonly JinjaTokens _tokens;
@@ -136,7 +138,7 @@ internal sealed class JinjaParser
         var otherwise = hasElse ? ParseBlockAndEnd("endfor") : new JinjaBody([]);
         if (_expressions.StoresOfLoop > storesBefore)
             throw new TemplateException("TemplateAssertionError", "Can't assign to special loop variable in for-loop target");
-        return new JinjaFor(target, iterable, test, isRecursive, usesLoop, body, otherwise);
+        return new JinjaFor(target, new JinjaIteration(iterable, test, isRecursive, isRecursive || usesLoop), body, otherwise);
     }
 
     private JinjaIf ParseIf()
@@ -183,7 +185,8 @@ internal sealed class JinjaParser
     {
         int caller = _expressions.ReadsOf("caller"), keyword = _expressions.ReadsOf("kwargs"), positional = _expressions.ReadsOf("varargs");
         var body = OutsideLoops(() => ParseBlockAndEnd(endTag));
-        bool IsSpecial(string special, int before) => _expressions.ReadsOf(special) > before && !parameters.Exists(parameter => parameter.Name == special);
+        bool IsSpecial(string special, int before) =>
+            _expressions.ReadsOf(special) > before && !parameters.Exists(parameter => parameter.Name == special);
         var specials = new JinjaMacroSpecials(IsSpecial("caller", caller), IsSpecial("kwargs", keyword), IsSpecial("varargs", positional));
         return new JinjaMacroDefinition(name, parameters, specials, body);
     }

@@ -89,7 +89,7 @@ internal static class JinjaPrinter
                 break;
             case JinjaNamespace space:
                 builder.Append("<Namespace ");
-                WritePairs(run, builder, space.Attributes.Select(pair => KeyValuePair.Create<object, object>(JinjaString.Literal(pair.Key), pair.Value)));
+                WritePairs(run, builder, space.Attributes);
                 builder.Append(">");
                 break;
             default:
@@ -180,10 +180,11 @@ internal static class JinjaPrinter
         return text.Append(quote).ToString();
     }
 
-    private static string Digits(string shortest) =>
-        shortest.Split('E')[0].TrimStart('-').Replace(".", "", StringComparison.Ordinal).TrimStart('0').TrimEnd('0') is { Length: > 0 } digits
-            ? digits
-            : "0";
+    private static string Digits(string shortest)
+    {
+        var mantissa = shortest.Split('E')[0].Replace(".", "", StringComparison.Ordinal);
+        return mantissa.TrimStart('-', '0').TrimEnd('0') is { Length: > 0 } digits ? digits : "0";
+    }
 
     // Exponent of the first digit.
     private static int DecimalExponent(string shortest)

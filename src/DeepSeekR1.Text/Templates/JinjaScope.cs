@@ -7,6 +7,9 @@ namespace DeepSeekR1.Text.Templates;
 /// </summary>
 internal sealed class JinjaScope
 {
+    // Branches copy the names of their scope: without a limit hostile sources take quadratic time.
+    private const int MaxNames = 1000;
+
     private readonly JinjaScope? _parent;
     private readonly Shared _shared;
     private readonly Dictionary<string, Entry> _entries;
@@ -107,7 +110,8 @@ internal sealed class JinjaScope
     private void Define(string name, Entry entry)
     {
         _entries[name] = entry;
-        _shared.Slots.TryAdd(name, _shared.Slots.Count);
+        if (_shared.Slots.TryAdd(name, _shared.Slots.Count) && _shared.Slots.Count > MaxNames)
+            throw JinjaErrors.Syntax($"More than {MaxNames} names in one scope.");
     }
 
     private JinjaPlace PlaceOf(string name)

@@ -1,6 +1,8 @@
 namespace DeepSeekR1.Text.Templates;
 
-/// <summary>Python's sorted: stable, by &lt; alone, which may be an error. A merge sort of our own, because .NET's wraps such errors.</summary>
+/// <summary>
+/// Python's sorted: stable, by &lt; alone, which may be an error. A merge sort of our own, because .NET's wraps such errors.
+/// </summary>
 internal static class JinjaSorting
 {
     /// <summary>The string in lower case; other values as they are.</summary>

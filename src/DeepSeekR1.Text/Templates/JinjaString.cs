@@ -135,7 +135,9 @@ internal sealed class JinjaString
     }
 }
 
-/// <summary>Builds a <see cref="JinjaString"/> from pieces of any origin. Refuses to grow past <see cref="JinjaRun.MaxTextChars"/>.</summary>
+/// <summary>
+/// Builds a <see cref="JinjaString"/> from pieces of any origin. Refuses to grow past <see cref="JinjaRun.MaxTextChars"/>.
+/// </summary>
 internal sealed class JinjaStringBuilder(JinjaRun run)
 {
     private readonly StringBuilder _text = new();

@@ -14,15 +14,15 @@ internal static class JinjaStringMethods
         Method("rstrip", "chars=", (run, s, a) => Strip(run, s, a[1], left: false, right: true)),
         Method("split", "sep=, maxsplit=", (run, s, a) => List(JinjaSplitting.Split(run, s, Separator(a[1]), Count(a[2])))),
         Method("rsplit", "sep=, maxsplit=", (run, s, a) => List(JinjaSplitting.SplitRight(run, s, Separator(a[1]), Count(a[2])))),
-        Method("splitlines", "keepends=", (run, s, a) => List(JinjaSplitting.SplitLines(run, s, a[1] is not null && JinjaTypes.IsTrue(a[1]!)))),
+        Method("splitlines", "keepends=", (run, s, a) => List(JinjaSplitting.SplitLines(run, s, IsSet(a[1])))),
         Method("partition", "sep", (run, s, a) => Partition(run, s, Text(a[1]!), isRight: false)),
         Method("rpartition", "sep", (run, s, a) => Partition(run, s, Text(a[1]!), isRight: true)),
         Method("join", "iterable", (run, s, a) => Join(run, s, a[1]!)),
         Method("replace", "old, new, count=", (run, s, a) => Replace(run, s, Text(a[1]!), Text(a[2]!), Count(a[3]))),
-        Method("removeprefix", "prefix", (_, s, a) => s.Text.StartsWith(Text(a[1]!).Text, StringComparison.Ordinal) ? s.Slice(Text(a[1]!).Text.Length, s.Text.Length) : s),
-        Method("removesuffix", "suffix", (_, s, a) => s.Text.EndsWith(Text(a[1]!).Text, StringComparison.Ordinal) ? s.Slice(0, s.Text.Length - Text(a[1]!).Text.Length) : s),
-        Method("startswith", "prefix, start=, end=", (_, s, a) => HasAffix(s, a, (text, part) => text.StartsWith(part, StringComparison.Ordinal))),
-        Method("endswith", "suffix, start=, end=", (_, s, a) => HasAffix(s, a, (text, part) => text.EndsWith(part, StringComparison.Ordinal))),
+        Method("removeprefix", "prefix", (_, s, a) => RemovePrefix(s, Text(a[1]!).Text)),
+        Method("removesuffix", "suffix", (_, s, a) => RemoveSuffix(s, Text(a[1]!).Text)),
+        Method("startswith", "prefix, start=, end=", (_, s, a) => HasAffix(s, a, StartsWith)),
+        Method("endswith", "suffix, start=, end=", (_, s, a) => HasAffix(s, a, EndsWith)),
         Method("find", "sub, start=, end=", (run, s, a) => JinjaBox.Int(Find(run, s, a, isRight: false))),
         Method("rfind", "sub, start=, end=", (run, s, a) => JinjaBox.Int(Find(run, s, a, isRight: true))),
         Method("index", "sub, start=, end=", (run, s, a) => Found(Find(run, s, a, isRight: false))),
@@ -45,7 +45,7 @@ internal static class JinjaStringMethods
         Method("isspace", "", (_, s, _) => AreAll(s, (text, offset) => JinjaText.IsSpace(text[offset]))),
         Method("isascii", "", (_, s, _) => JinjaBox.Bool(Ascii.IsValid(s.Text))),
         Method("isprintable", "", (_, s, _) => JinjaBox.Bool(s.Text.Length == 0 || (bool)AreAll(s, IsPrintable))),
-        Method("isidentifier", "", (_, s, _) => JinjaBox.Bool(s.Text.Length > 0 && !char.IsDigit(s.Text[0]) && s.Text.All(character => character == '_' || char.IsLetterOrDigit(character)))),
+        Method("isidentifier", "", (_, s, _) => JinjaBox.Bool(IsIdentifier(s.Text))),
         Method("zfill", "width", (run, s, a) => FillZeros(run, s, JinjaTypes.Clamp(a[1]!))),
         Method("ljust", "width, fillchar=", (run, s, a) => Pad(run, s, a, padding => (0, padding))),
         Method("rjust", "width, fillchar=", (run, s, a) => Pad(run, s, a, padding => (padding, 0))),
@@ -57,7 +57,8 @@ internal static class JinjaStringMethods
     }.ToDictionary(method => method.Name);
 
     /// <summary>str.isalnum of one code point.</summary>
-    public static bool IsAlphanumeric(string text, int offset) => IsLetter(text, offset) || CharUnicodeInfo.GetNumericValue(text, offset) >= 0;
+    public static bool IsAlphanumeric(string text, int offset) =>
+        IsLetter(text, offset) || CharUnicodeInfo.GetNumericValue(text, offset) >= 0;
 
     /// <summary>str.strip and its one-sided forms: white space, or any of the given characters.</summary>
     public static JinjaString Strip(JinjaRun run, JinjaString value, object? characters, bool left, bool right)
@@ -65,7 +66,8 @@ internal static class JinjaStringMethods
         var text = value.Text;
         run.Charge(text.Length);
         var set = characters is null or JinjaNone ? null : Text(characters).CodePoints().Select(character => character.Text).ToHashSet();
-        bool IsStripped(int offset, int width) => set is null ? JinjaText.IsSpace(text[offset]) : set.Contains(text.Substring(offset, width));
+        bool IsStripped(int offset, int width) =>
+            set is null ? JinjaText.IsSpace(text[offset]) : set.Contains(text.Substring(offset, width));
         int start = 0, end = text.Length;
         while (left && start < end && JinjaString.WidthAt(text, start) is var width && IsStripped(start, width))
             start += width;
@@ -90,7 +92,9 @@ internal static class JinjaStringMethods
             // An empty pattern matches before every character and at the end.
             search = old.Text.Length > 0 ? position : found + (found < value.Text.Length ? JinjaString.WidthAt(value.Text, found) : 1);
         }
-        return position == 0 && builder.Length == 0 ? value : builder.Append(value, position, value.Text.Length).Build().AsMarkup(value.IsMarkup);
+        return position == 0 && builder.Length == 0
+            ? value
+            : builder.Append(value, position, value.Text.Length).Build().AsMarkup(value.IsMarkup);
     }
 
     /// <summary>separator.join(parts) of things that are already text.</summary>
@@ -120,7 +124,7 @@ internal static class JinjaStringMethods
 
     private static JinjaVariadic Variadic(string name, Func<JinjaRun, JinjaArguments, object> body) => new(name, body);
 
-    private static JinjaString Text(object value) => JinjaTypes.ToText(value, "str method");
+    private static JinjaString Text(object value) => JinjaTypes.ToText(value);
 
     private static JinjaString? Separator(object? value) => value is null or JinjaNone ? null : Text(value);
 
@@ -134,7 +138,23 @@ internal static class JinjaStringMethods
 
     private static bool IsLetter(string text, int offset) => JinjaString.CategoryAt(text, offset) is <= UnicodeCategory.OtherLetter;
 
-    private static bool IsPrintable(string text, int offset) => text[offset] == ' ' || JinjaPrinter.IsPrintable(JinjaString.CategoryAt(text, offset));
+    private static bool IsPrintable(string text, int offset) =>
+        text[offset] == ' ' || JinjaPrinter.IsPrintable(JinjaString.CategoryAt(text, offset));
+
+    private static bool StartsWith(string text, string part) => text.StartsWith(part, StringComparison.Ordinal);
+
+    private static bool EndsWith(string text, string part) => text.EndsWith(part, StringComparison.Ordinal);
+
+    private static JinjaString RemovePrefix(JinjaString value, string prefix) =>
+        StartsWith(value.Text, prefix) ? value.Slice(prefix.Length, value.Text.Length) : value;
+
+    private static JinjaString RemoveSuffix(JinjaString value, string suffix) =>
+        EndsWith(value.Text, suffix) ? value.Slice(0, value.Text.Length - suffix.Length) : value;
+
+    private static bool IsSet(object? flag) => flag is not null && JinjaTypes.IsTrue(flag);
+
+    private static bool IsIdentifier(string text) =>
+        text.Length > 0 && !char.IsDigit(text[0]) && text.All(character => character == '_' || char.IsLetterOrDigit(character));
 
     private static object AreAll(JinjaString value, Func<string, int, bool> test)
     {
@@ -144,9 +164,12 @@ internal static class JinjaStringMethods
         return JinjaBox.Bool(value.Text.Length > 0);
     }
 
-    private static JinjaString Join(JinjaRun run, JinjaString separator, object iterable) =>
-        JoinTexts(run, separator, JinjaTypes.Iterate(iterable).Select((item, index) => item as JinjaString
-            ?? throw JinjaErrors.Type($"sequence item {index}: expected str instance, {JinjaTypes.Name(item)} found"))).AsMarkup(separator.IsMarkup);
+    private static JinjaString Join(JinjaRun run, JinjaString separator, object iterable)
+    {
+        var parts = JinjaTypes.Iterate(iterable).Select((item, index) => item as JinjaString
+            ?? throw JinjaErrors.Type($"sequence item {index}: expected str instance, {JinjaTypes.Name(item)} found"));
+        return JoinTexts(run, separator, parts).AsMarkup(separator.IsMarkup);
+    }
 
     private static JinjaTuple Partition(JinjaRun run, JinjaString value, JinjaString separator, bool isRight)
     {
@@ -157,7 +180,7 @@ internal static class JinjaStringMethods
             ? value.Text.LastIndexOf(separator.Text, StringComparison.Ordinal)
             : value.Text.IndexOf(separator.Text, StringComparison.Ordinal);
         if (found < 0)
-            return isRight ? new JinjaTuple([JinjaString.Empty, JinjaString.Empty, value]) : new JinjaTuple([value, JinjaString.Empty, JinjaString.Empty]);
+            return new JinjaTuple(isRight ? [JinjaString.Empty, JinjaString.Empty, value] : [value, JinjaString.Empty, JinjaString.Empty]);
         return new JinjaTuple([value.Slice(0, found), separator, value.Slice(found + separator.Text.Length, value.Text.Length)]);
     }
 
@@ -215,7 +238,8 @@ internal static class JinjaStringMethods
         if (padding <= 0)
             return value;
         var (left, right) = divide(padding);
-        return new JinjaStringBuilder(run).Append(Repeat(run, fill, left)).Append(value).Append(Repeat(run, fill, right)).Build().AsMarkup(value.IsMarkup);
+        var builder = new JinjaStringBuilder(run).Append(Repeat(run, fill, left)).Append(value).Append(Repeat(run, fill, right));
+        return builder.Build().AsMarkup(value.IsMarkup);
     }
 
     private static JinjaString Repeat(JinjaRun run, JinjaString text, int count) =>
@@ -240,114 +264,4 @@ internal static class JinjaStringMethods
         }
         return builder.Build();
     }
-}
-
-/// <summary>The ways Python's str is cut.</summary>
-internal static class JinjaSplitting
-{
-    /// <summary>str.split: at a separator, or at runs of white space when it is null. A negative limit is none.</summary>
-    public static List<JinjaString> Split(JinjaRun run, JinjaString value, JinjaString? separator, int limit)
-    {
-        if (separator is null)
-            return SplitSpace(run, value, limit);
-        var parts = new List<JinjaString>();
-        var start = 0;
-        CheckSeparator(run, value, separator);
-        while (limit-- != 0 && value.Text.IndexOf(separator.Text, start, StringComparison.Ordinal) is var found and >= 0)
-        {
-            Add(run, parts, value, start, found);
-            start = found + separator.Text.Length;
-        }
-        Add(run, parts, value, start, value.Text.Length);
-        return parts;
-    }
-
-    /// <summary>str.rsplit: like split, counting the limit from the right.</summary>
-    public static List<JinjaString> SplitRight(JinjaRun run, JinjaString value, JinjaString? separator, int limit)
-    {
-        var parts = new List<JinjaString>();
-        var end = value.Text.Length;
-        if (separator is null)
-            return SplitSpaceRight(run, value, limit);
-        CheckSeparator(run, value, separator);
-        while (limit-- != 0 && end >= separator.Text.Length && value.Text.AsSpan(0, end).LastIndexOf(separator.Text) is var found and >= 0)
-        {
-            Add(run, parts, value, found + separator.Text.Length, end);
-            end = found;
-        }
-        Add(run, parts, value, 0, end);
-        parts.Reverse();
-        return parts;
-    }
-
-    /// <summary>str.splitlines: at LF, CR, CR LF, VT, FF, 1C to 1E, 85, 2028 and 2029.</summary>
-    public static List<JinjaString> SplitLines(JinjaRun run, JinjaString value, bool keepEnds)
-    {
-        var parts = new List<JinjaString>();
-        var text = value.Text;
-        for (var start = 0; start < text.Length;)
-        {
-            var end = start;
-            while (end < text.Length && !IsLineEnd(text[end]))
-                end++;
-            var next = end + (end + 1 < text.Length && text[end] == '\r' && text[end + 1] == '\n' ? 2 : end < text.Length ? 1 : 0);
-            Add(run, parts, value, start, keepEnds ? next : end);
-            start = next;
-        }
-        return parts;
-    }
-
-    private static void CheckSeparator(JinjaRun run, JinjaString value, JinjaString separator)
-    {
-        if (separator.Text.Length == 0)
-            throw JinjaErrors.Value("empty separator");
-        run.Charge(JinjaOperators.SearchCost(value.Text, separator.Text));
-    }
-
-    private static void Add(JinjaRun run, List<JinjaString> parts, JinjaString value, int start, int end)
-    {
-        run.ChargeItems(1);
-        run.Charge(end - start);
-        parts.Add(value.Slice(start, end));
-    }
-
-    private static List<JinjaString> SplitSpace(JinjaRun run, JinjaString value, int limit)
-    {
-        var parts = new List<JinjaString>();
-        var text = value.Text;
-        for (var start = JinjaText.SkipSpace(text, 0); start < text.Length;)
-        {
-            var end = start;
-            while (end < text.Length && !JinjaText.IsSpace(text[end]))
-                end++;
-            if (limit-- == 0)
-                end = JinjaText.TrimmedEnd(text);
-            Add(run, parts, value, start, end);
-            start = JinjaText.SkipSpace(text, end);
-        }
-        return parts;
-    }
-
-    private static List<JinjaString> SplitSpaceRight(JinjaRun run, JinjaString value, int limit)
-    {
-        var parts = new List<JinjaString>();
-        var text = value.Text;
-        for (var end = JinjaText.TrimmedEnd(text); end > 0;)
-        {
-            var start = end;
-            while (start > 0 && !JinjaText.IsSpace(text[start - 1]))
-                start--;
-            if (limit-- == 0)
-                start = JinjaText.SkipSpace(text, 0);
-            Add(run, parts, value, start, end);
-            end = start;
-            while (end > 0 && JinjaText.IsSpace(text[end - 1]))
-                end--;
-        }
-        parts.Reverse();
-        return parts;
-    }
-
-    private static bool IsLineEnd(char character) =>
-        character is >= '\n' and <= '\r' or >= '\u001c' and <= '\u001e' or '\u0085' or '\u2028' or '\u2029';
 }

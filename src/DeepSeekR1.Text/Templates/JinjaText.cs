@@ -39,7 +39,9 @@ internal static class JinjaText
         var value = BigInteger.Zero;
         foreach (var digit in digits)
         {
-            var worth = char.IsAsciiDigit(digit) ? digit - '0' : char.IsAsciiLetter(digit) ? char.ToLowerInvariant(digit) - 'a' + 10 : radix;
+            var worth = char.IsAsciiDigit(digit) ? digit - '0'
+                : char.IsAsciiLetter(digit) ? char.ToLowerInvariant(digit) - 'a' + 10
+                : radix;
             if (worth >= radix)
                 return null;
             value = (value * radix) + worth;
@@ -74,6 +76,7 @@ internal static class JinjaText
         if (number.StartsWith('_') || number.EndsWith('_') || number.Contains("__", StringComparison.Ordinal))
             return null;
         const NumberStyles Styles = NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint | NumberStyles.AllowExponent;
-        return double.TryParse(number.Replace("_", "", StringComparison.Ordinal), Styles, CultureInfo.InvariantCulture, out var value) ? value : null;
+        number = number.Replace("_", "", StringComparison.Ordinal);
+        return double.TryParse(number, Styles, CultureInfo.InvariantCulture, out var value) ? value : null;
     }
 }

@@ -109,6 +109,5 @@ internal static class JinjaTypes
     public static int Clamp(object value) => (int)BigInteger.Max(-int.MaxValue, BigInteger.Min(int.MaxValue, ToInteger(value)));
 
     /// <summary>A str argument.</summary>
-    public static JinjaString ToText(object value, string function) =>
-        value as JinjaString ?? throw JinjaErrors.Type($"{function}() argument must be str, not {Name(value)}");
+    public static JinjaString ToText(object value) => value as JinjaString ?? throw JinjaErrors.Type($"must be str, not {Name(value)}");
 }

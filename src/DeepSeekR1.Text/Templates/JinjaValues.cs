@@ -26,7 +26,9 @@ internal static class JinjaBox
     public static object Int(long value) => value is >= -16 and < 1024 ? Small[value + 16] : new BigInteger(value);
 }
 
-/// <summary>What a name, attribute or item is that does not exist: prints nothing, is false, iterates as empty, fails on everything else.</summary>
+/// <summary>
+/// What a name, attribute or item is that does not exist: prints nothing, is false, iterates as empty, fails on everything else.
+/// </summary>
 internal sealed class JinjaUndefined
 {
     private readonly object? _owner;
@@ -147,7 +149,7 @@ internal sealed class JinjaRange(BigInteger start, BigInteger stop, BigInteger s
         var span = step.Sign > 0 ? stop - start : start - stop;
         var count = span.Sign <= 0 ? BigInteger.Zero : (span - 1) / BigInteger.Abs(step) + 1;
         if (count > JinjaRun.MaxRange)
-            throw new TemplateException("OverflowError", $"Range too big. The sandbox blocks ranges larger than MAX_RANGE ({JinjaRun.MaxRange}).");
+            throw JinjaErrors.Overflow($"Range too big. The sandbox blocks ranges larger than MAX_RANGE ({JinjaRun.MaxRange}).");
         return new JinjaRange(start, stop, step, (int)count);
     }
 }
@@ -160,10 +162,17 @@ internal sealed class JinjaIterator(IEnumerable<object> items, string typeName =
     /// <summary>Name of the Python type.</summary>
     public string TypeName => typeName;
 
+    // Iterators over iterators recurse.
+    private bool MoveNext()
+    {
+        JinjaRun.EnsureStack();
+        return _items.MoveNext();
+    }
+
     /// <summary>The items not taken yet.</summary>
     public IEnumerable<object> Remaining()
     {
-        while (_items.MoveNext())
+        while (MoveNext())
             yield return _items.Current;
     }
 }
@@ -179,13 +188,13 @@ internal sealed class JinjaBytes(byte[] bytes, bool fromRequest)
 /// <summary>The one value a template may change: a bag of attributes.</summary>
 internal sealed class JinjaNamespace
 {
-    private readonly Dictionary<string, object> _attributes = [];
+    private readonly JinjaDict _attributes = new();
 
     /// <summary>Names and values in order of creation.</summary>
-    public IEnumerable<KeyValuePair<string, object>> Attributes => _attributes;
+    public IEnumerable<KeyValuePair<object, object>> Attributes => _attributes.Entries;
 
     /// <summary>The value of an attribute; null when there is none.</summary>
-    public object? Find(string name) => _attributes.GetValueOrDefault(name);
+    public object? Find(string name) => _attributes.Find(JinjaString.Literal(name));
 
     /// <summary>Sets an attribute. Names with a leading underscore are refused, as transformers 5 does.</summary>
     public void Set(string name, object value)
@@ -193,8 +202,9 @@ internal sealed class JinjaNamespace
         if (name.StartsWith('_'))
             throw new TemplateException(
                 "SecurityError",
-                $"Chat templates cannot store underscore-prefixed attributes on a namespace, but got '{name}'. Please rename the attribute.");
-        _attributes[name] = value;
+                $"Chat templates cannot store underscore-prefixed attributes on a namespace, but got '{name}'. "
+                + "Please rename the attribute.");
+        _attributes.Set(JinjaString.Literal(name), value);
     }
 }
 

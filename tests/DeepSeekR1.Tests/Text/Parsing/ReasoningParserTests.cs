@@ -51,11 +51,12 @@ public sealed class ReasoningParserTests
     [InlineData(true, "t|<\uff5ctool\u2581|calls\u2581begin\uff5c>|call", "t", ToolMarker + "call", 1)]
     [InlineData(true, "t|<\uff5ctool\u2581|calls|</think>|x", "t<\uff5ctool\u2581calls", "x", 4)]
     [InlineData(false, "x|" + ToolMarker, "", "x" + ToolMarker, 0)]
-    public void Append_TagsByText_SplitsThoughtFromAnswer(bool startsInReasoning, string chunks, string reasoning, string content, int tokens)
+    public void Append_TagsByText_SplitsThoughtFromAnswer(
+        bool startsInReasoning, string chunks, string reasoning, string content, int tokens)
     {
         var parser = new ReasoningParser(startsInReasoning, null, null, ToolMarker);
         var pieces = Feed(parser, chunks.Split('|').Select(chunk => (100, chunk)));
-        Assert.Equal((reasoning, content, tokens), (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens));
+        Assert.Equal((reasoning, content, tokens), Outcome(parser, pieces));
         Assert.DoesNotContain(pieces, piece => piece.Text.Length == 0);
     }
 
@@ -64,7 +65,7 @@ public sealed class ReasoningParserTests
     {
         var parser = ById(startsInReasoning: true);
         var pieces = Feed(parser, [(9, "a</think>"), (9, "b"), (Close, "</think>"), (9, "c"), (Close, "</think>")]);
-        Assert.Equal(("a</think>b", "c</think>", 3), (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens));
+        Assert.Equal(("a</think>b", "c</think>", 3), Outcome(parser, pieces));
     }
 
     [Fact]
@@ -82,14 +83,15 @@ public sealed class ReasoningParserTests
     {
         var parser = ById(startsInReasoning: false);
         var pieces = Feed(parser, [(Open, ""), (9, "a"), (Close, "\ufffd"), (9, "b")]);
-        Assert.Equal(("a\ufffd", "b", 3), (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens));
+        Assert.Equal(("a\ufffd", "b", 3), Outcome(parser, pieces));
     }
 
     [Fact]
     public void Append_TagsById_TextBesideTheTag_GoesToItsSide()
     {
         var parser = ById(startsInReasoning: true);
-        Assert.Equal([new OutputPiece(OutputKind.Reasoning, "\ufffd"), new OutputPiece(OutputKind.Content, "x")], parser.Append(Close, "\ufffd</think>x"));
+        var pieces = parser.Append(Close, "\ufffd</think>x");
+        Assert.Equal([new OutputPiece(OutputKind.Reasoning, "\ufffd"), new OutputPiece(OutputKind.Content, "x")], pieces);
     }
 
     [Fact]
@@ -97,7 +99,7 @@ public sealed class ReasoningParserTests
     {
         var parser = ById(startsInReasoning: true);
         var pieces = Feed(parser, [(9, "\n"), (Open, "<think>"), (9, "t"), (Open, "<think>"), (Close, "</think>")]);
-        Assert.Equal(("\nt<think>", "", 5), (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens));
+        Assert.Equal(("\nt<think>", "", 5), Outcome(parser, pieces));
     }
 
     [Fact]
@@ -105,7 +107,7 @@ public sealed class ReasoningParserTests
     {
         var parser = ById(startsInReasoning: true);
         var pieces = Feed(parser, [(9, "t"), (Tool, ToolMarker), (9, "call")]);
-        Assert.Equal(("t", ToolMarker + "call", 1), (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens));
+        Assert.Equal(("t", ToolMarker + "call", 1), Outcome(parser, pieces));
         Assert.False(parser.CloseTagGenerated);
     }
 
@@ -114,7 +116,7 @@ public sealed class ReasoningParserTests
     {
         var parser = ById(startsInReasoning: false);
         var pieces = Feed(parser, [(9, "x "), (Open, "<think>"), (Close, "</think>")]);
-        Assert.Equal(("", "x <think></think>", 0), (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens));
+        Assert.Equal(("", "x <think></think>", 0), Outcome(parser, pieces));
     }
 
     [Fact]
@@ -123,7 +125,7 @@ public sealed class ReasoningParserTests
         // Bytes of one character over three tokens.
         var parser = ById(startsInReasoning: true);
         var pieces = Feed(parser, [(7, ""), (8, ""), (9, "\u6f22"), (Close, "</think>"), (7, ""), (9, "x")]);
-        Assert.Equal(("\u6f22", "x", 4), (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens));
+        Assert.Equal(("\u6f22", "x", 4), Outcome(parser, pieces));
     }
 
     [Fact]
@@ -132,7 +134,7 @@ public sealed class ReasoningParserTests
         // The text of the last token was cut in front of the stop string.
         var parser = ById(startsInReasoning: true);
         var pieces = Feed(parser, [(9, "one two"), (9, "")]);
-        Assert.Equal(("one two", "", 2), (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens));
+        Assert.Equal(("one two", "", 2), Outcome(parser, pieces));
         Assert.True(parser.InReasoning);
     }
 
@@ -176,12 +178,19 @@ public sealed class ReasoningParserTests
 
     [Fact]
     public void StartsInReasoning_PrefillInMidThought_IsOpen() => Assert.True(ReasoningParser.StartsInReasoning(
-        [new TextSegment("a</think>", false), new TextSegment("q</think>", true), new TextSegment("<think>", false), new TextSegment("so far", true)]));
+    [
+        new TextSegment("a</think>", false), new TextSegment("q</think>", true),
+        new TextSegment("<think>", false), new TextSegment("so far", true),
+    ]));
 
     [Fact]
     public void Append_AnyCutIntoTokens_GivesTheSameText()
     {
-        string[] parts = ["<", "</", "think", ">", "</think>", "<think>", " ", "\n", "a", "thin", "\u6f22", "\ud83d\ude00", ToolMarker, "<\uff5ctool\u2581", "calls\u2581begin\uff5c>"];
+        string[] parts =
+        [
+            "<", "</", "think", ">", "</think>", "<think>", " ", "\n", "a", "thin", "\u6f22", "\ud83d\ude00",
+            ToolMarker, "<\uff5ctool\u2581", "calls\u2581begin\uff5c>",
+        ];
         var text = Gen.Int[0, parts.Length - 1].Select(index => parts[index]).Array[0, 14].Select(string.Concat);
         Gen.Select(text, Gen.Bool, Gen.Int[0, 100].Array[0, 12]).Sample(
             (whole, starts, cuts) => CheckAgainstModel(whole, starts, cuts), iter: 20_000);
@@ -230,6 +239,9 @@ public sealed class ReasoningParserTests
         pieces.AddRange(parser.Finish());
         return pieces;
     }
+
+    private static (string Reasoning, string Content, int ReasoningTokens) Outcome(ReasoningParser parser, List<OutputPiece> pieces) =>
+        (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens);
 
     private static string Join(List<OutputPiece> pieces, OutputKind kind) =>
         string.Concat(pieces.Where(piece => piece.Kind == kind).Select(piece => piece.Text));

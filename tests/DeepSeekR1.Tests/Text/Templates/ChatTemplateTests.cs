@@ -9,6 +9,12 @@ namespace DeepSeekR1.Tests.Text.Templates;
 /// <summary>Origins of characters through each operation, limits against hostile templates, and the scopes of names.</summary>
 public sealed class ChatTemplateTests
 {
+    private const string DeepLists = "{% set ns = namespace(x=[], y=[], z=()) %}{% for i in range(99999) %}"
+        + "{% set ns.x = [ns.x] %}{% set ns.y = [ns.y] %}{% set ns.z = (ns.z,) %}{% endfor %}";
+
+    private const string DeepIterators =
+        "{% set ns = namespace(x='a') %}{% for i in range(99999) %}{% set ns.x = ns.x | map('upper') %}{% endfor %}";
+
     [Theory]
     // The content is 'ab cd'; upper case marks what must be request text in the lower-cased rendering.
     [InlineData("x{{ c }}y", "xAB CDy")]
@@ -38,11 +44,15 @@ public sealed class ChatTemplateTests
     [InlineData("{{ messages[0].role }}{{ messages[0].n }}{{ messages[0].content | length }}", "user75")]
     [InlineData("{% for k in messages[0] %}{{ k[0] }}{% endfor %}", "RCNT")]
     [InlineData("{{ messages[0].tool_calls[0].type }}{{ messages[0].tool_calls[0].function.type }}", "functionEVIL")]
+    [InlineData("{{ messages[1].role }}{{ messages[1].content[0].type }}{{ messages[1].content[0].text }}", "['EVIL']textEVIL")]
     [InlineData("{{ role_of_server }}", "literal")]
     public void Render_RequestText_KeepsItsOriginThroughEveryOperation(string template, string expected)
     {
         var messages = JsonNode.Parse("""
-            [{"role": "user", "content": "ab cd", "n": 7, "tool_calls": [{"type": "function", "function": {"type": "evil"}}]}]
+            [
+                {"role": "user", "content": "ab cd", "n": 7, "tool_calls": [{"type": "function", "function": {"type": "evil"}}]},
+                {"role": ["evil"], "content": [{"type": "text", "text": "evil"}]}
+            ]
             """)!.AsArray();
         var segments = ChatTemplate.Parse("{% set c = messages[0].content %}" + template)
             .Render(new TemplateInput { Messages = messages, Variables = new JsonObject { ["role_of_server"] = "literal" } });
@@ -85,14 +95,16 @@ public sealed class ChatTemplateTests
     [InlineData("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "RecursionError")]
     [InlineData("{% for x in [[1]] recursive %}{{ loop([x]) }}{% endfor %}", "RecursionError")]
     [InlineData("{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns }}", "RecursionError")]
-    [InlineData("{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}", "RecursionError")]
-    [InlineData("{% set ns = namespace(x=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x | tojson }}", "RecursionError")]
-    [InlineData("{% set ns = namespace(x=[], y=[]) %}{% for i in range(99999) %}{% set ns.x = [ns.x] %}{% set ns.y = [ns.y] %}{% endfor %}{{ ns.x == ns.y }}", "RecursionError")]
-    [InlineData("{% set ns = namespace(x=()) %}{% for i in range(99999) %}{% set ns.x = (ns.x,) %}{% endfor %}{{ {ns.x: 1} }}", "RecursionError")]
+    [InlineData(DeepLists + "{{ ns.x }}", "RecursionError")]
+    [InlineData(DeepLists + "{{ ns.x | tojson }}", "RecursionError")]
+    [InlineData(DeepLists + "{{ ns.x == ns.y }}", "RecursionError")]
+    [InlineData(DeepLists + "{{ {ns.z: 1} }}", "RecursionError")]
+    [InlineData(DeepIterators + "{{ ns.x | list }}", "RecursionError")]
     [InlineData("{% set s = 'a' * 9999999 %}{% for i in range(9999) %}{{ ('a' * 5000000 + 'b') in s }}{% endfor %}", "RuntimeError")]
     [InlineData("{% set s = '\\U0001f600' * 9999999 %}{% for i in range(9999) %}{{ s[999999] }}{% endfor %}", "RuntimeError")]
     [InlineData("{{ messages.__class__.__mro__ }}", "SecurityError")]
     [InlineData("{{ ''.join.__self__.x }}", "SecurityError")]
+    [InlineData("{{ messages[0].content.format.__globals__ ~ '' ~ ''.__class__() }}", "SecurityError")]
     [InlineData("{{ messages.append(1) }}", "SecurityError")]
     public void Render_HostileTemplate_FailsSoon(string source, string kind)
     {
@@ -117,7 +129,8 @@ public sealed class ChatTemplateTests
     public void Parse_VeryDeepNesting_EndsInAnAnswer(string head, string open, string middle, string close, string tail)
     {
         const int Depth = 200_000;
-        var source = head + string.Concat(Enumerable.Repeat(open, Depth)) + middle + string.Concat(Enumerable.Repeat(close, Depth)) + tail;
+        string Repeat(string text) => string.Concat(Enumerable.Repeat(text, Depth));
+        var source = head + Repeat(open) + middle + Repeat(close) + tail;
         // Either it works or it is refused; it must not end the process.
         Assert.True(Record.Exception(() => Render(source, "x")) is null or TemplateException);
     }
@@ -131,7 +144,21 @@ public sealed class ChatTemplateTests
     [InlineData("{% macro f(a=1, b) %}{% endmacro %}")]
     [InlineData("{{ f(a=1, 2) }}")]
     [InlineData("{% raw %}x")]
-    public void Parse_InvalidSource_IsATemplateException(string source) => Assert.Throws<TemplateException>(() => ChatTemplate.Parse(source));
+    public void Parse_InvalidSource_IsATemplateException(string source) =>
+        Assert.Throws<TemplateException>(() => ChatTemplate.Parse(source));
+
+    [Fact]
+    public void Parse_ManyIfsAndNames_EndsSoon()
+    {
+        var names = string.Concat(Enumerable.Range(0, 900).Select(number => $"{{% set a{number} = 1 %}}"));
+        var ifs = string.Concat(Enumerable.Repeat("{% if x %}{% endif %}", 20_000));
+        var watch = Stopwatch.StartNew();
+        ChatTemplate.Parse(names + ifs);
+        var manyNames = string.Concat(Enumerable.Range(0, 2000).Select(number => $"{{{{ a{number} }}}}"));
+        Assert.Throws<TemplateException>(() => ChatTemplate.Parse(manyNames));
+        Assert.Throws<TemplateException>(() => ChatTemplate.Parse(new string('x', 2_000_000)));
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(20), $"took {watch.Elapsed}");
+    }
 
     [Theory]
     // Outputs of jinja2 3.1.6 for names that several scopes use.
@@ -165,18 +192,20 @@ public sealed class ChatTemplateTests
     [Fact]
     public async Task Render_OneTemplateOnManyThreads_GivesTheSame()
     {
-        var template = ChatTemplate.Parse("{% for i in range(50) %}{% set x = loop.index %}{{ x }}{{ messages[0].content }}{% endfor %}");
+        var template = ChatTemplate.Parse("{% for i in range(50) %}{% set x = i + 1 %}{{ x }}{{ messages[0].content }}{% endfor %}");
         var results = await Task.WhenAll(Enumerable.Range(0, 8).Select(number => Task.Run(() => string.Concat(
             template.Render(new TemplateInput { Messages = [new JsonObject { ["role"] = "user", ["content"] = $"<{number}>" }] })
                 .Select(segment => segment.Text)))));
-        Assert.Equal(Enumerable.Range(0, 8).Select(number => string.Concat(Enumerable.Range(1, 50).Select(turn => $"{turn}<{number}>"))), results);
+        Assert.All(results.Index(), result =>
+            Assert.Equal(string.Concat(Enumerable.Range(1, 50).Select(turn => $"{turn}<{result.Index}>")), result.Item));
     }
 
     [Fact]
     public void Render_ValuesMadeInCode_KeepIntAndFloatApart()
     {
-        var message = new JsonObject { ["role"] = "user", ["content"] = "", ["a"] = 1, ["b"] = 1.0, ["c"] = 2L, ["d"] = 2.5f, ["e"] = true, ["f"] = 3m };
-        var segments = ChatTemplate.Parse("{% for k in 'abcdef' %}{{ messages[0][k] }} {% endfor %}").Render(new TemplateInput { Messages = [message] });
+        var message = new JsonObject { ["a"] = 1, ["b"] = 1.0, ["c"] = 2L, ["d"] = 2.5f, ["e"] = true, ["f"] = 3m };
+        var template = ChatTemplate.Parse("{% for k in 'abcdef' %}{{ messages[0][k] }} {% endfor %}");
+        var segments = template.Render(new TemplateInput { Messages = [message] });
         Assert.Equal("1 1.0 2 2.5 True 3 ", segments[0].Text);
     }
 

@@ -26,7 +26,8 @@ public sealed class JinjaFeatureTests
 
     private static string? Check(JsonObject line)
     {
-        var variables = line["context"]!.AsObject().ToDictionary(entry => entry.Key, entry => JinjaInput.Value(entry.Value, isRequest: true));
+        var variables = line["context"]!.AsObject()
+            .ToDictionary(entry => entry.Key, entry => JinjaInput.Value(entry.Value, isRequest: true));
         try
         {
             var template = ChatTemplate.Parse(line["template"]!.GetValue<string>(), TemplateGoldens.Clock);

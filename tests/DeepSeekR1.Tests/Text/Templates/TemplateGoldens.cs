@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using DeepSeekR1.Testing;
+using DeepSeekR1.Text;
 using DeepSeekR1.Text.Templates;
 
 namespace DeepSeekR1.Tests.Text.Templates;
@@ -31,7 +32,7 @@ internal static class TemplateGoldens
     /// <summary>How a case fails; null when it passes.</summary>
     public static string? Check(ChatTemplate template, JsonObject line)
     {
-        IReadOnlyList<DeepSeekR1.Text.TextSegment> segments;
+        IReadOnlyList<TextSegment> segments;
         try
         {
             segments = template.Render(Input(line));
@@ -42,7 +43,8 @@ internal static class TemplateGoldens
         }
         if (line.ContainsKey("error"))
             return $"rendered, but {line["kind"]} was expected: {line["message"]}";
-        var expected = line["segments"]!.AsArray().Select(segment => (segment!["text"]!.GetValue<string>(), segment["from_message"]!.GetValue<bool>()));
+        var expected = line["segments"]!.AsArray()
+            .Select(segment => (segment!["text"]!.GetValue<string>(), segment["from_message"]!.GetValue<bool>()));
         var actual = segments.Select(segment => (segment.Text, segment.FromMessage));
         return actual.SequenceEqual(expected) ? null : $"\n  expected {Show(expected)}\n  actual   {Show(actual)}";
     }
@@ -56,8 +58,8 @@ internal static class TemplateGoldens
             : $"failed with {exception.Kind}: {exception.Message}; expected {line["kind"]}: {line["message"]}";
     }
 
-    private static string Show(IEnumerable<(string Text, bool FromMessage)> segments) =>
-        string.Concat(segments.Select(segment => $"[{(segment.FromMessage ? '+' : '-')}{segment.Text.Replace("\n", "\\n", StringComparison.Ordinal)}]"));
+    private static string Show(IEnumerable<(string Text, bool FromMessage)> segments) => string.Concat(segments.Select(segment =>
+        $"[{(segment.FromMessage ? '+' : '-')}{segment.Text.Replace("\n", "\\n", StringComparison.Ordinal)}]"));
 
     private sealed class FixedClock : TimeProvider
     {
