@@ -21,12 +21,12 @@ internal sealed class GoldenModel : IDisposable
     private const int NumBlocks = 160;
     private readonly Checkpoint _expected;
 
-    public GoldenModel(string name, KernelSet kernels, Device? device = null)
+    public GoldenModel(string name, KernelSet kernels, Device? device = null, ScalarType type = ScalarType.Float32)
     {
         Name = name;
         var folder = Goldens.At("models", name);
         var config = ModelConfigReader.Read(folder);
-        Rank = new RankContext(new SingleRank(), kernels, device ?? torch.CPU, ScalarType.Float32);
+        Rank = new RankContext(new SingleRank(), kernels, device ?? torch.CPU, type);
         Model = CausalLm.Create(config, Rank);
         using (var checkpoint = Checkpoint.Open(folder))
             Report = WeightLoader.Load(Model, checkpoint);

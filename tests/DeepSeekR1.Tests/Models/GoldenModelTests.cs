@@ -99,6 +99,26 @@ public class GoldenModelTests
         }
     }
 
+    [GoldenTheory]
+    [MemberData(nameof(Checkpoints))]
+    public void HalfPrecision_StaysCloseToReference(string name)
+    {
+        // Rounding weights and states to 8 or 11 bits moves logits; a wrong layout or a missing cast destroys them.
+        foreach (var (type, least) in new[] { (ScalarType.BFloat16, 0.98), (ScalarType.Float16, 0.995) })
+            foreach (var kernels in new KernelSet[] { new TorchKernels(), CpuKernels.CreateOrReference() })
+            {
+                using var golden = new GoldenModel(name, kernels, type: type);
+                foreach (int chunk in new[] { 1, 1000 })
+                {
+                    using var scope = new TensorScope();
+                    var logits = golden.Logits(golden.Prompts[3].Ids, chunk);
+                    Assert.Equal(ScalarType.Float32, logits.dtype);
+                    double similarity = nn.functional.cosine_similarity(logits.reshape(1, -1), golden.Expected("prompt3.logits").reshape(1, -1), 1).item<float>();
+                    Assert.True(similarity >= least, $"{name}, {type}, {kernels.GetType().Name}, chunk {chunk}: {similarity}");
+                }
+            }
+    }
+
     private static void CheckStates(GoldenModel golden, Dictionary<int, Tensor> states)
     {
         var expected = golden.Expected("prompt3.hidden_states");
