@@ -1,1 +1,14 @@
-Console.WriteLine(TorchSharp.torch.ones(3).sum().item<float>());
+using DeepSeekR1.Benchmarks;
+
+// One benchmark per verb; each prints ratios against a peer or the memory limit of the same run.
+return args switch
+{
+    ["streams", var model, .. var rest] => await StreamBenchmark.Run(model, rest),
+    _ => Usage(),
+};
+
+static int Usage()
+{
+    Console.Error.WriteLine("usage: streams MODEL [dtype]   tokens/s of 16 streams against one, both against the memory limit");
+    return 2;
+}

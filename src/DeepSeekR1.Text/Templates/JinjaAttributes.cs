@@ -37,17 +37,17 @@ internal static class JinjaAttributes
     private static readonly JinjaCallable ListCopy =
         new JinjaFunction("copy", "self", (run, a) => new JinjaList(JinjaTypes.ToList(run, a[0]!)));
 
-    private static readonly Dictionary<string, JinjaCallable> NumberMethods = Table(
-        new JinjaFunction("is_integer", "self", (_, a) => JinjaBox.Bool(a[0] is not double number || double.IsInteger(number))),
-        new JinjaFunction("bit_length", "self", (_, a) => JinjaBox.Int(a[0] is double
-            ? throw new JinjaUndefined(a[0]!, JinjaString.Literal("bit_length")).Error()
-            : (long)BigInteger.Abs(JinjaTypes.ToInteger(a[0]!)).GetBitLength())));
+    private static readonly JinjaCallable IsInteger =
+        new JinjaFunction("is_integer", "self", (_, a) => JinjaBox.Bool(double.IsInteger((double)a[0]!)));
+
+    private static readonly JinjaCallable BitLength =
+        new JinjaFunction("bit_length", "self", (_, a) => JinjaBox.Int((long)BigInteger.Abs(JinjaTypes.ToInteger(a[0]!)).GetBitLength()));
 
     /// <summary><c>owner.name</c>.</summary>
     public static object GetAttribute(JinjaRun run, object owner, JinjaString name)
     {
         if (owner is JinjaUndefined undefined)
-            throw undefined.Error();
+            return Internals.Contains(name.Text) ? JinjaUndefined.Unsafe(owner, name.Text) : throw undefined.Error();
         return OwnAttribute(owner, name.Text) ?? EntryOrNull(run, owner, name) ?? new JinjaUndefined(owner, name);
     }
 
@@ -100,10 +100,13 @@ internal static class JinjaAttributes
 
     private static object? NumberAttribute(object owner, string name) => name switch
     {
-        "real" or "numerator" => owner is bool ? JinjaTypes.ToInteger(owner) : owner,
+        "real" => owner is bool ? JinjaTypes.ToInteger(owner) : owner,
         "imag" => owner is double ? 0.0 : JinjaBox.Int(0),
+        "numerator" when owner is not double => JinjaTypes.ToInteger(owner),
         "denominator" when owner is not double => JinjaBox.Int(1),
-        _ => Method(NumberMethods, owner, name),
+        "is_integer" when owner is double => new JinjaMethod(IsInteger, owner),
+        "bit_length" when owner is not double => new JinjaMethod(BitLength, owner),
+        _ => null,
     };
 
     private static object? MacroAttribute(JinjaMacro macro, string name) => name switch
@@ -221,6 +224,6 @@ internal static class JinjaSlicing
         var builder = new JinjaStringBuilder(run);
         foreach (var index in Indices(start, stop, step))
             builder.Append(characters[index]);
-        return builder.Build();
+        return builder.Build().AsMarkup(text.IsMarkup);
     }
 }

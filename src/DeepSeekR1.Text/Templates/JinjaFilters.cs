@@ -76,7 +76,6 @@ internal static class JinjaFilters
     {
         double number => Math.Abs(number),
         BigInteger or bool => BigInteger.Abs(JinjaTypes.ToInteger(value)),
-        JinjaUndefined undefined => throw undefined.Error(),
         _ => throw JinjaErrors.Type($"bad operand type for abs(): '{JinjaTypes.Name(value)}'"),
     };
 
@@ -100,9 +99,12 @@ internal static class JinjaFilters
         return $"{JinjaFloats.Fixed(unit * bytes / Math.Pow(unit, power + 2), 1)} {(isBinary ? "KMGTPEZY"[power] + "iB" : "kMGTPEZY"[power] + "B")}";
     }
 
-    private static TemplateException NotANumber(object value) => value is JinjaUndefined undefined
-        ? undefined.Error()
-        : JinjaErrors.Type($"float() argument must be a string or a real number, not '{JinjaTypes.Name(value)}'");
+    private static TemplateException NotANumber(object value) => value switch
+    {
+        JinjaUndefined undefined => undefined.Error(),
+        JinjaString => JinjaErrors.Value($"could not convert string to float: {JinjaPrinter.ReprText(value)}"),
+        _ => JinjaErrors.Type($"float() argument must be a string or a real number, not '{JinjaTypes.Name(value)}'"),
+    };
 
     // int and float give their default for what cannot be converted, but an undefined value is an error.
     private static object? Number(object value, Func<object, object?> convert) => value is JinjaUndefined undefined ? throw undefined.Error() : convert(value);
@@ -137,9 +139,12 @@ internal static class JinjaFilters
 
     private static object Indent(JinjaRun run, object?[] a)
     {
-        var text = a[0] as JinjaString ?? (a[0] is JinjaUndefined undefined
-            ? throw undefined.Error()
-            : throw JinjaErrors.Type($"unsupported operand type(s) for +=: '{JinjaTypes.Name(a[0]!)}' and 'str'"));
+        var text = a[0] as JinjaString ?? throw (a[0] switch
+        {
+            JinjaUndefined undefined => undefined.Error(),
+            JinjaList => new TemplateException("AttributeError", "'list' object has no attribute 'splitlines'"),
+            _ => JinjaErrors.Type($"unsupported operand type(s) for +=: '{JinjaTypes.Name(a[0]!)}' and 'str'"),
+        });
         var width = a[1] as JinjaString ?? (JinjaString)JinjaArithmetic.Apply(run, "*", JinjaString.Literal(" "), a[1] ?? JinjaBox.Int(4));
         var newline = JinjaString.Literal("\n");
         var lines = JinjaSplitting.SplitLines(run, (JinjaString)JinjaArithmetic.Add(run, text, newline), keepEnds: false);
@@ -201,7 +206,7 @@ internal static class JinjaFilters
         if (method is not ("common" or "ceil" or "floor"))
             throw new TemplateException("FilterArgumentError", "method must be common, ceil or floor");
         if (!JinjaOperators.IsNumber(a[0]!))
-            throw a[0] is JinjaUndefined undefined ? undefined.Error() : JinjaErrors.Type($"type {JinjaTypes.Name(a[0]!)} doesn't define __round__ method");
+            throw method != "common" && a[0] is JinjaUndefined undefined ? undefined.Error() : JinjaErrors.Type($"type {JinjaTypes.Name(a[0]!)} doesn't define __round__ method");
         if (method == "common")
             return a[0] is double value ? JinjaFloats.Round(value, precision) : RoundInteger(JinjaTypes.ToInteger(a[0]!), precision);
         var scale = Math.Pow(10, precision);
@@ -231,7 +236,6 @@ internal static class JinjaFilters
 
     private static object Truncate(JinjaRun run, object?[] a)
     {
-        var text = JinjaTypes.ToText(a[0]!, "truncate");
         var length = a[1] is null ? 255 : JinjaTypes.ToInt32(a[1]!);
         var end = a[3] is null ? JinjaString.Literal("...") : JinjaTypes.ToText(a[3]!, "truncate");
         var leeway = a[4] is null or JinjaNone ? 5 : JinjaTypes.ToInt32(a[4]!);
@@ -239,8 +243,9 @@ internal static class JinjaFilters
             throw new TemplateException("AssertionError", $"expected length >= {end.Length}, got {length}");
         if (leeway < 0)
             throw new TemplateException("AssertionError", $"expected leeway >= 0, got {leeway}");
-        if (text.Length <= (long)length + leeway)
-            return text;
+        if (JinjaTypes.Length(a[0]!) <= (long)length + leeway)
+            return a[0]!;
+        var text = JinjaTypes.ToText(a[0]!, "truncate");
         var head = text.Slice(0, text.OffsetOf(length - end.Length));
         if (!IsSet(a[2]))
             head = JinjaSplitting.SplitRight(run, head, JinjaString.Literal(" "), 1)[0];
@@ -279,9 +284,9 @@ internal static class JinjaFilters
     {
         var count = 0;
         var inside = false;
-        foreach (var character in text)
+        for (var offset = 0; offset < text.Length; offset += JinjaString.WidthAt(text, offset))
         {
-            var isWord = character == '_' || char.IsLetterOrDigit(character) || char.IsSurrogate(character);
+            var isWord = text[offset] == '_' || JinjaStringMethods.IsAlphanumeric(text, offset);
             count += isWord && !inside ? 1 : 0;
             inside = isWord;
         }

@@ -27,7 +27,7 @@ internal static class JinjaFormat
             var spec = JinjaFormatSpec.ReadPercent(format.Text, ref position, () => JinjaTypes.ToInt32(Take()));
             builder.Append(spec.Type == '%' ? JinjaString.Literal("%") : spec.Apply(run, named ?? Take(), isPercent: true));
         }
-        if (next < positional.Count && !usesNames && (values is JinjaTuple or not JinjaDict))
+        if (next < positional.Count && !usesNames && values is not (JinjaDict or JinjaList or JinjaRange or JinjaBytes or JinjaUndefined))
             throw JinjaErrors.Type("not all arguments converted during string formatting");
         return builder.Build().AsMarkup(format.IsMarkup);
     }

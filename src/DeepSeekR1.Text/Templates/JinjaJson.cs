@@ -86,7 +86,7 @@ internal sealed class JinjaJson
     };
 
     private IReadOnlyCollection<KeyValuePair<object, object>> Ordered(JinjaDict dict) => _sortKeys
-        ? [.. dict.Entries.OrderBy(entry => entry.Key, JinjaSorting.Ascending)]
+        ? [.. JinjaSorting.Sort(_run, dict.Keys, key => key).Select(key => KeyValuePair.Create(key, dict.Find(key)!))]
         : [.. dict.Entries];
 
     private void WriteItems<T>(char open, char close, IReadOnlyCollection<T> items, int depth, Action<T> write)
@@ -154,27 +154,5 @@ internal sealed class JinjaJson
     {
         _run.ChargeText(_text.Length, text.Length);
         _text.Append(text);
-    }
-}
-
-/// <summary>Python's sorted: stable, by &lt;, which may be an error.</summary>
-internal static class JinjaSorting
-{
-    /// <summary>Order of Python's &lt;.</summary>
-    public static readonly IComparer<object> Ascending = Comparer<object>.Create((left, right) =>
-        JinjaOperators.IsLess(left, right) ? -1 : JinjaOperators.IsLess(right, left) ? 1 : 0);
-
-    /// <summary>The string in lower case; other values as they are.</summary>
-    public static object IgnoreCase(JinjaRun run, object value) => value is JinjaString text ? JinjaCasing.Lower(run, text) : value;
-
-    /// <summary>Sorts by a key.</summary>
-    public static List<object> Sort(JinjaRun run, IEnumerable<object> items, Func<object, object> key, bool reverse)
-    {
-        var list = items.ToList();
-        run.ChargeItems(list.Count * 4L);
-        var keys = list.ConvertAll(item => key(item));
-        var order = Enumerable.Range(0, list.Count);
-        var sorted = reverse ? order.OrderByDescending(index => keys[index], Ascending) : order.OrderBy(index => keys[index], Ascending);
-        return [.. sorted.Select(index => list[index])];
     }
 }

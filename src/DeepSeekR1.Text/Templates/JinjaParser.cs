@@ -120,13 +120,13 @@ internal sealed class JinjaParser
 
     private JinjaFor ParseFor()
     {
+        var storesBefore = _expressions.StoresOfLoop;
         var target = _expressions.ParseTarget(isLoop: true);
         _tokens.ExpectName("in");
         var iterable = _expressions.ParseTuple(withConditional: false, endName: "recursive");
         var test = _tokens.SkipName("if") ? _expressions.ParseExpression() : null;
         var isRecursive = _tokens.SkipName("recursive");
         var readsBefore = _expressions.ReadsOf("loop");
-        var storesBefore = _expressions.StoresOfLoop;
         _loopDepth++;
         var body = ParseBlock("endfor", "else");
         _loopDepth--;

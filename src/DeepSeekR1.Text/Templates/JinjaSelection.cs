@@ -116,7 +116,9 @@ internal static class JinjaGrouping
     /// <summary>dictsort(value, case_sensitive, by, reverse).</summary>
     public static object DictSort(JinjaRun run, object?[] a)
     {
-        var dict = a[0] as JinjaDict ?? throw JinjaErrors.Type($"'{JinjaTypes.Name(a[0]!)}' object has no attribute 'items'");
+        var dict = a[0] as JinjaDict ?? throw (a[0] is JinjaUndefined undefined
+            ? undefined.Error()
+            : new TemplateException("AttributeError", $"'{JinjaTypes.Name(a[0]!)}' object has no attribute 'items'"));
         var by = a[2] is null ? "key" : JinjaTypes.ToText(a[2]!, "dictsort").Text;
         if (by is not ("key" or "value"))
             throw new TemplateException("FilterArgumentError", "You can only sort by either \"key\" or \"value\"");

@@ -92,13 +92,13 @@ internal sealed class JinjaString
     /// <summary>Code point index of a UTF-16 offset.</summary>
     public int IndexOf(int offset) => Length == Text.Length ? offset : CountCodePoints(Text.AsSpan(0, offset));
 
-    /// <summary>The strings of one code point each, in order.</summary>
+    /// <summary>The strings of one code point each, in order, without the HTML mark.</summary>
     public IEnumerable<JinjaString> CodePoints()
     {
         for (var offset = 0; offset < Text.Length;)
         {
             var width = WidthAt(Text, offset);
-            yield return Slice(offset, offset + width);
+            yield return Slice(offset, offset + width).AsMarkup(false);
             offset += width;
         }
     }

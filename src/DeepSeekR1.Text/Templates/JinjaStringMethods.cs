@@ -41,7 +41,7 @@ internal static class JinjaStringMethods
         Method("isdecimal", "", (_, s, _) => AreAll(s, (text, offset) => CharUnicodeInfo.GetDecimalDigitValue(text, offset) >= 0)),
         Method("isnumeric", "", (_, s, _) => AreAll(s, (text, offset) => CharUnicodeInfo.GetNumericValue(text, offset) >= 0)),
         Method("isalpha", "", (_, s, _) => AreAll(s, IsLetter)),
-        Method("isalnum", "", (_, s, _) => AreAll(s, (text, offset) => IsLetter(text, offset) || CharUnicodeInfo.GetNumericValue(text, offset) >= 0)),
+        Method("isalnum", "", (_, s, _) => AreAll(s, IsAlphanumeric)),
         Method("isspace", "", (_, s, _) => AreAll(s, (text, offset) => JinjaText.IsSpace(text[offset]))),
         Method("isascii", "", (_, s, _) => JinjaBox.Bool(Ascii.IsValid(s.Text))),
         Method("isprintable", "", (_, s, _) => JinjaBox.Bool(s.Text.Length == 0 || (bool)AreAll(s, IsPrintable))),
@@ -55,6 +55,9 @@ internal static class JinjaStringMethods
         Variadic("format", JinjaFormat.Format),
         Method("format_map", "mapping", (run, s, a) => JinjaFormat.FormatMap(run, s, a[1]!)),
     }.ToDictionary(method => method.Name);
+
+    /// <summary>str.isalnum of one code point.</summary>
+    public static bool IsAlphanumeric(string text, int offset) => IsLetter(text, offset) || CharUnicodeInfo.GetNumericValue(text, offset) >= 0;
 
     /// <summary>str.strip and its one-sided forms: white space, or any of the given characters.</summary>
     public static JinjaString Strip(JinjaRun run, JinjaString value, object? characters, bool left, bool right)

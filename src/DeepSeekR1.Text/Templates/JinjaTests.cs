@@ -13,8 +13,8 @@ internal static class JinjaTests
         ("divisibleby", "value, num", (run, a) => JinjaOperators.AreEqual(Remainder(run, a[0]!, a[1]!), JinjaBox.Int(0))),
         ("defined", "value", (_, a) => a[0] is not JinjaUndefined),
         ("undefined", "value", (_, a) => a[0] is JinjaUndefined),
-        ("filter", "value", (_, a) => a[0] is JinjaString name && JinjaFilters.All.ContainsKey(name.Text)),
-        ("test", "value", (_, a) => a[0] is JinjaString name && All!.ContainsKey(name.Text)),
+        ("filter", "value", (_, a) => IsNameIn(JinjaFilters.All, a[0]!)),
+        ("test", "value", (_, a) => IsNameIn(All!, a[0]!)),
         ("none", "value", (_, a) => a[0] is JinjaNone),
         ("boolean", "value", (_, a) => a[0] is bool),
         ("true", "value", (_, a) => a[0] is true),
@@ -40,6 +40,9 @@ internal static class JinjaTests
         ("<=|le", "a, b", (run, a) => JinjaOperators.Compare(run, "<=", a[0]!, a[1]!)),
     }.SelectMany(test => test.Names.Split('|').Select(name =>
         (JinjaCallable)new JinjaFunction(name, test.Parameters, (run, a) => JinjaBox.Bool(test.Test(run, a))))).ToDictionary(test => test.Name);
+
+    private static bool IsNameIn(IReadOnlyDictionary<string, JinjaCallable> table, object value) =>
+        JinjaKeyComparer.Instance.GetHashCode(value) is var _ && value is JinjaString name && table.ContainsKey(name.Text);
 
     private static object Remainder(JinjaRun run, object value, object divisor) => JinjaArithmetic.Apply(run, "%", value, divisor);
 

@@ -93,7 +93,6 @@ internal static class JinjaTypes
     {
         BigInteger number => number,
         bool flag => flag ? BigInteger.One : BigInteger.Zero,
-        JinjaUndefined undefined => throw undefined.Error(),
         _ => throw JinjaErrors.Type($"'{Name(value)}' object cannot be interpreted as an integer"),
     };
 
@@ -110,10 +109,6 @@ internal static class JinjaTypes
     public static int Clamp(object value) => (int)BigInteger.Max(-int.MaxValue, BigInteger.Min(int.MaxValue, ToInteger(value)));
 
     /// <summary>A str argument.</summary>
-    public static JinjaString ToText(object value, string function) => value switch
-    {
-        JinjaString text => text,
-        JinjaUndefined undefined => throw undefined.Error(),
-        _ => throw JinjaErrors.Type($"{function}() argument must be str, not {Name(value)}"),
-    };
+    public static JinjaString ToText(object value, string function) =>
+        value as JinjaString ?? throw JinjaErrors.Type($"{function}() argument must be str, not {Name(value)}");
 }

@@ -213,11 +213,17 @@ internal sealed class JinjaKeyComparer : IEqualityComparer<object>
         bool flag => flag ? BigInteger.One.GetHashCode() : BigInteger.Zero.GetHashCode(),
         BigInteger number => number.GetHashCode(),
         double number => double.IsInteger(number) ? new BigInteger(number).GetHashCode() : number.GetHashCode(),
-        JinjaTuple tuple => tuple.Items.Aggregate(tuple.Items.Count, (hash, item) => HashCode.Combine(hash, GetHashCode(item))),
+        JinjaTuple tuple => HashOf(tuple),
         JinjaList or JinjaDict => throw JinjaErrors.Type($"unhashable type: '{JinjaTypes.Name(value)}'"),
         JinjaUndefined => 0,
         _ => value.GetHashCode(),
     };
+
+    private int HashOf(JinjaTuple tuple)
+    {
+        JinjaRun.EnsureStack();
+        return tuple.Items.Aggregate(tuple.Items.Count, (hash, item) => HashCode.Combine(hash, GetHashCode(item)));
+    }
 }
 
 /// <summary>Errors with the class names of Python.</summary>

@@ -21,12 +21,12 @@ internal sealed class GoldenModel : IDisposable
     private const int NumBlocks = 160;
     private readonly Checkpoint _expected;
 
-    public GoldenModel(string name, KernelSet kernels)
+    public GoldenModel(string name, KernelSet kernels, Device? device = null)
     {
         Name = name;
         var folder = Goldens.At("models", name);
         var config = ModelConfigReader.Read(folder);
-        Rank = new RankContext(new SingleRank(), kernels, torch.CPU, ScalarType.Float32);
+        Rank = new RankContext(new SingleRank(), kernels, device ?? torch.CPU, ScalarType.Float32);
         Model = CausalLm.Create(config, Rank);
         using (var checkpoint = Checkpoint.Open(folder))
             Report = WeightLoader.Load(Model, checkpoint);
@@ -84,13 +84,13 @@ internal sealed class GoldenModel : IDisposable
         }
 
         var batch = new PagedBatch(sequences, BlockSize, Rank.Device);
-        var context = new ForwardContext(tensor(positions, ScalarType.Int64), new PagedAttention(Rank.Kernels, Cache, batch))
+        var context = new ForwardContext(tensor(positions, ScalarType.Int64, Rank.Device), new PagedAttention(Rank.Kernels, Cache, batch))
         {
             MlaForm = form,
             Observe = observe,
             ObserveRouting = observeRouting,
         };
-        var states = Model.Forward(tensor(ids, ScalarType.Int64), context);
+        var states = Model.Forward(tensor(ids, ScalarType.Int64, Rank.Device), context);
         observe?.Invoke(-1, states);
         return Model.Logits(states);
     }
@@ -116,7 +116,7 @@ internal sealed class GoldenModel : IDisposable
         return MaxDifference(actual, expected);
     }
 
-    public static double MaxDifference(Tensor a, Tensor b) => (a - b).abs().max().item<float>();
+    public static double MaxDifference(Tensor a, Tensor b) => (a.cpu() - b.cpu()).abs().max().item<float>();
 
     public void Dispose()
     {
