@@ -99,7 +99,7 @@ public sealed class ChatEngine : IAsyncDisposable
         }
         catch (TemplateException e)
         {
-            throw new StartupException($"The chat template is not valid: {e.Message} Give another with --chat-template FILE.", e);
+            throw new StartupException($"The chat template is not valid: {e.Message.TrimEnd('.')}. Give another with --chat-template FILE.", e);
         }
     }
 

@@ -16,7 +16,10 @@ public sealed class ChatPromptTests
     {
         var assets = new ModelTextAssets
         {
-            Vocabulary = new Dictionary<string, int>(), Merges = [], AddedTokens = [], PreTokenizer = [],
+            Vocabulary = new Dictionary<string, int>(),
+            Merges = [],
+            AddedTokens = [],
+            PreTokenizer = [],
         };
         var segments = new ChatPromptBuilder(ChatTemplate.Parse(Template), assets).Build(request);
         return string.Concat(segments.Select(s => s.FromMessage ? $"({s.Text})" : s.Text));
@@ -65,7 +68,10 @@ public sealed class ChatPromptTests
     {
         var builder = new ChatPromptBuilder(ChatTemplate.Parse("{{ raise_exception('no system') }}"), new ModelTextAssets
         {
-            Vocabulary = new Dictionary<string, int>(), Merges = [], AddedTokens = [], PreTokenizer = [],
+            Vocabulary = new Dictionary<string, int>(),
+            Merges = [],
+            AddedTokens = [],
+            PreTokenizer = [],
         });
         var error = Assert.Throws<InvalidRequestException>(() => builder.Build(Request(new ChatMessage("user", "x"))));
         Assert.Equal("The chat template refused these messages: no system", error.Message);

@@ -19,7 +19,9 @@ public sealed class SmolTests
         {
             Engine = new EngineOptions
             {
-                ModelPath = Path.Combine(Folder, "SmolLM2-135M-Instruct.Q4_1.gguf"), DType = "float32", KvCacheMemoryBytes = 256 << 20,
+                ModelPath = Path.Combine(Folder, "SmolLM2-135M-Instruct.Q4_1.gguf"),
+                DType = "float32",
+                KvCacheMemoryBytes = 256 << 20,
             },
             Port = 0,
             Logger = Serilog.Core.Logger.None,

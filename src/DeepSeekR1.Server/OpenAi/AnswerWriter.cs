@@ -172,16 +172,18 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
         {
             while (true)
             {
-                _timer ??= Task.Delay(limit - Stopwatch.GetElapsedTime(_since), _stop.Token);
+                _timer ??= Task.Delay(Left(), _stop.Token);
                 if (await Task.WhenAny(waiting, _timer) == waiting)
                     return true;
                 _timer = null;
-                if (Stopwatch.GetElapsedTime(_since) < limit)
+                if (Left() > TimeSpan.Zero)
                     continue;
                 Restart();
                 return false;
             }
         }
+
+        private TimeSpan Left() => TimeSpan.FromTicks(Math.Max(0, (limit - Stopwatch.GetElapsedTime(_since)).Ticks));
 
         public void Dispose()
         {
