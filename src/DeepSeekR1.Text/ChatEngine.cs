@@ -133,7 +133,7 @@ public sealed class ChatEngine : IAsyncDisposable
         var defaults = Facts.Defaults;
         int sample = choice % settings.N;
         int room = Facts.MaxModelLen - prompt.Count;
-        int maxTokens = Math.Min(room, settings.MaxTokens ?? defaults.MaxNewTokens ?? room);
+        int maxTokens = settings.MaxTokens ?? Math.Min(room, settings.DefaultMaxTokens ?? defaults.MaxNewTokens ?? room);
         return new GenerationRequest
         {
             Id = choice == 0 ? id : string.Create(CultureInfo.InvariantCulture, $"{id}-{choice}"),

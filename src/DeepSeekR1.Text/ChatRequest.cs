@@ -38,8 +38,11 @@ public sealed record GenerationSettings
     /// <summary>Seed of the draw; null draws a random one.</summary>
     public long? Seed { get; init; }
 
-    /// <summary>Most tokens to generate, thought included; null takes the rest of the context. Always cut to the context.</summary>
+    /// <summary>Most tokens to generate, thought included, as the request says; refused when prompt and output exceed the context.</summary>
     public int? MaxTokens { get; init; }
+
+    /// <summary>Most tokens when the request says nothing, cut to the context; null takes the checkpoint's default, else the rest of the context.</summary>
+    public int? DefaultMaxTokens { get; init; }
 
     /// <summary>While fewer tokens are generated, neither a stop token nor a stop string ends the text.</summary>
     public int MinTokens { get; init; }

@@ -49,9 +49,22 @@ public sealed class BadInputTests(DeepSeekServer server)
     public async Task Post_FullContext_EndsWithLength()
     {
         string ids = string.Join(',', Enumerable.Repeat(5, 250));
-        var answer = await server.Client.PostAsync("/v1/completions", $$"""{"prompt":[{{ids}}],"max_tokens":1000,"ignore_eos":true}""");
+        var answer = await server.Client.PostAsync("/v1/completions", $$"""{"prompt":[{{ids}}],"ignore_eos":true}""");
         Assert.Equal("length", (string?)answer.Choice["finish_reason"]);
         Assert.Equal(6, (int)answer.Json["usage"]!["completion_tokens"]!);
+    }
+
+    [GoldenFact]
+    public async Task Post_MaxTokensBeyondTheContext_Is400WithTheNumbers()
+    {
+        var answer = await server.Client.PostAsync("/v1/completions", """{"prompt":[5,6],"max_tokens":1000}""");
+        Assert.Equal(HttpStatusCode.BadRequest, answer.Status);
+        Assert.Equal("context_length_exceeded", (string?)answer.Json["error"]!["code"]);
+        Assert.Equal("max_tokens", (string?)answer.Json["error"]!["param"]);
+        Assert.Equal(
+            "max_tokens is 1000 and the prompt has 2 tokens, together 1002; the longest sequence is 256 tokens. Lower max_tokens to 254 or shorten the prompt.",
+            answer.Error);
+        await AssertAliveAsync();
     }
 
     [GoldenFact]

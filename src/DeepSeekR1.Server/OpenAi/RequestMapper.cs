@@ -47,7 +47,8 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
         int? logprobs = body.Integer(RequestFields.CompletionLogprobs);
         var settings = Settings(body) with
         {
-            MaxTokens = body.Integer(RequestFields.MaxTokens) ?? DefaultCompletionTokens,
+            MaxTokens = body.Integer(RequestFields.MaxTokens),
+            DefaultMaxTokens = DefaultCompletionTokens,
             TopLogprobs = logprobs,
         };
         CheckMinTokens(settings);
@@ -119,9 +120,10 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
 
     private static void CheckMinTokens(GenerationSettings settings)
     {
-        if (settings.MinTokens > settings.MaxTokens)
+        int? limit = settings.MaxTokens ?? settings.DefaultMaxTokens;
+        if (settings.MinTokens > limit)
             throw new InvalidRequestException("min_tokens", "invalid_value",
-                $"'min_tokens' ({settings.MinTokens}) must not be above the token limit ({settings.MaxTokens}).");
+                $"'min_tokens' ({settings.MinTokens}) must not be above the token limit ({limit}).");
     }
 
     private static IReadOnlyList<string> Stops(RequestBody body)
