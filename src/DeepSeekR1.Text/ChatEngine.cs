@@ -12,11 +12,15 @@ namespace DeepSeekR1.Text;
 /// </summary>
 public sealed class ChatEngine : IAsyncDisposable
 {
+    /// <summary>How DeepSeek models begin tool calls: it ends a thought that was never closed.</summary>
+    private const string ToolMarker = "<\uff5ctool\u2581calls\u2581begin\uff5c>";
+
     private readonly LlmEngine _engine;
     private readonly Tokenizer _tokenizer;
     private readonly ChatPromptBuilder _prompts;
     private readonly int? _openId;
     private readonly int? _closeId;
+    private readonly int? _toolMarkerId;
     private readonly int? _bosId;
 
     /// <summary>Takes over a loaded engine.</summary>
@@ -31,6 +35,7 @@ public sealed class ChatEngine : IAsyncDisposable
         _prompts = new ChatPromptBuilder(ParseTemplate(chatTemplate ?? assets.ChatTemplate), assets);
         _openId = _tokenizer.FindToken("<think>");
         _closeId = _tokenizer.FindToken("</think>");
+        _toolMarkerId = _tokenizer.FindToken(ToolMarker);
         _bosId = assets is { AddBosToken: true, BosToken: { } bos } ? _tokenizer.FindToken(bos) : null;
     }
 
@@ -57,7 +62,7 @@ public sealed class ChatEngine : IAsyncDisposable
         var segments = _prompts.Build(request);
         bool thinking = ReasoningParser.StartsInReasoning(segments);
         return Submit(request.Id, [_tokenizer.Encode(segments)], request.Settings, "messages", (choice, settings) =>
-            new ChoicePlan(choice, _tokenizer, settings, new ReasoningParser(thinking, _openId, _closeId), request.Format));
+            new ChoicePlan(choice, _tokenizer, settings, new ReasoningParser(thinking, _openId, _closeId, ToolMarker, _toolMarkerId), request.Format));
     }
 
     /// <summary>Starts to continue plain prompts.</summary>

@@ -35,6 +35,9 @@ public sealed class ThinkTests(DeepSeekServer server)
         new Case("nearly a stop string", "abX</think>cd", "abX", "cd", "<think>abX</think>cd", Members: "\"stop\":\"X</think>e\"", ReasoningTokens: 4),
         new Case("stop string in answer", "a</think>bcXYd", "a", "bc", "<think>a</think>bc", Members: "\"stop\":[\"XY\"]", ReasoningTokens: 2, CompletionTokens: 6),
         new Case("characters of several tokens", "\u00e4\u4e16</think>\ud83d\ude00!", "\u00e4\u4e16", "\ud83d\ude00!", "<think>\u00e4\u4e16</think>\ud83d\ude00!", ReasoningTokens: 6),
+        new Case(
+            "tool marker before close", "abc<\uff5ctool\u2581calls\u2581begin\uff5c>d", "abc", "<\uff5ctool\u2581calls\u2581begin\uff5c>d",
+            "<think>abc</think><\uff5ctool\u2581calls\u2581begin\uff5c>d", ReasoningTokens: 3),
         new Case("prefill in mid-thought", "c</think>d", "c", "d", "<think>c</think>d", Prefill: "<think>ab", ReasoningTokens: 2),
         new Case("prefill after the thought", "yz", null, "yz", "yz", Prefill: "<think>ab</think>x", ReasoningTokens: 0),
         new Case("prefill without thought", "yz", null, "yz", "yz", Prefill: "x", ReasoningTokens: 0),
