@@ -86,7 +86,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         var device = ChooseDevice();
         var type = ChooseType(config, device);
         var kernels = device.type == TorchSharp.DeviceType.CPU ? CpuKernels.CreateOrReference() : new TorchKernels();
-        return new RankContext(new SingleRank(), kernels, device, type);
+        return new RankContext(new SingleRank(), options.WrapKernels?.Invoke(kernels) ?? kernels, device, type);
     }
 
     private Device ChooseDevice()

@@ -1,3 +1,5 @@
+using DeepSeekR1.Compute.Kernels;
+
 namespace DeepSeekR1.Engine;
 
 /// <summary>What the user asked of the engine. Immutable; what is measured goes into <see cref="EngineFacts"/>.</summary>
@@ -41,6 +43,9 @@ public sealed record EngineOptions
 
     /// <summary>Threads of the CPU kernels per rank; null takes the machine's cores.</summary>
     public int? NumThreads { get; init; }
+
+    /// <summary>Test seam: wraps the kernels, to count or to fail.</summary>
+    internal Func<KernelSet, KernelSet>? WrapKernels { get; init; }
 }
 
 /// <summary>What is true of a loaded engine: measured or derived, never configured.</summary>
