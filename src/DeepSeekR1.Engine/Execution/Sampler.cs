@@ -117,6 +117,7 @@ public static unsafe class Sampler
         var weights = new float[logits.Length];
         TensorPrimitives.Subtract(scaled, max, weights);
         TensorPrimitives.Exp<float>(weights, weights);
+        KeepUnderflowed(weights, scaled);
         if (parameters.MinP > 0)
             Drop(weights, scaled, parameters.MinP);
         if (parameters.TopK > 0 && parameters.TopK < logits.Length)
@@ -124,6 +125,14 @@ public static unsafe class Sampler
         if (parameters.TopP < 1)
             KeepMass(weights, scaled, parameters.TopP);
         return Normalize(weights);
+    }
+
+    /// <summary>A weight of 0 means dropped, so a token that nothing has dropped gets the smallest weight there is.</summary>
+    private static void KeepUnderflowed(Span<float> weights, ReadOnlySpan<float> scaled)
+    {
+        for (int i = 0; i < weights.Length; i++)
+            if (weights[i] == 0 && scaled[i] > float.NegativeInfinity)
+                weights[i] = float.Epsilon;
     }
 
     /// <summary>min_p: drops weights below a fraction of the best one, which is 1.</summary>
