@@ -52,6 +52,9 @@ public sealed record RopeConfig
     /// <summary>Llama 3: high_freq_factor.</summary>
     public double HighFrequencyFactor { get; init; } = 4;
 
+    /// <summary>Divisor of each frequency, as GGUF files store Llama 3's scaling; null when the frequencies follow the rules above.</summary>
+    public IReadOnlyList<float>? Divisors { get; init; }
+
     /// <summary>Factor on cos and sin, after all rules of attention_factor, attn_factor, mscale and mscale_all_dim.</summary>
     public double CosSinFactor { get; init; } = 1;
 

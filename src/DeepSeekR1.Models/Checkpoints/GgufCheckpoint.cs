@@ -36,7 +36,7 @@ public sealed class GgufCheckpoint : Checkpoint
         Config = GgufConfig.Read(file);
         _headWidth = Config.HeadDim;
         _interleavedRows = file.GetString("general.architecture") == "llama";
-        foreach (var tensor in file.Tensors.Values)
+        foreach (var tensor in file.Tensors.Values.Where(t => t.Name != GgufConfig.RopeDivisors))
         {
             var name = HubName(tensor.Name);
             if (!GgmlBlocks.CanDecode(tensor.Type))

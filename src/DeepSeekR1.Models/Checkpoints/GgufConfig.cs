@@ -5,6 +5,9 @@ namespace DeepSeekR1.Models.Checkpoints;
 /// <summary>GGUF metadata to <see cref="ModelConfig"/>. Refuses what is not implemented by key and value.</summary>
 internal static class GgufConfig
 {
+    /// <summary>Name of the tensor of rope divisors; part of the configuration, not of the weights.</summary>
+    public const string RopeDivisors = "rope_freqs.weight";
+
     /// <summary>Reads the model's description.</summary>
     public static ModelConfig Read(GgufFile file)
     {
@@ -40,10 +43,24 @@ internal static class GgufConfig
             QkNorm = kind == "qwen3",
             TieWordEmbeddings = !file.Tensors.ContainsKey("output.weight"),
             MaxPositions = Whole("context_length"),
-            Rope = new RopeConfig { Theta = file.GetFloat($"{kind}.rope.freq_base", 10000), Width = headWidth },
+            Rope = new RopeConfig { Theta = file.GetFloat($"{kind}.rope.freq_base", 10000), Width = headWidth, Divisors = ReadDivisors(file, headWidth) },
             BosTokenId = (int?)OptionalId(file, "tokenizer.ggml.bos_token_id"),
             EosTokenIds = OptionalId(file, "tokenizer.ggml.eos_token_id") is { } eos ? [(int)eos] : [],
         };
+    }
+
+    /// <summary>Llama 3's rope scaling comes as a tensor of divisors, one per pair, and not as metadata.</summary>
+    private static unsafe float[]? ReadDivisors(GgufFile file, int headWidth)
+    {
+        if (!file.Tensors.TryGetValue(RopeDivisors, out var tensor))
+            return null;
+        if (tensor.Type != GgmlType.F32 || tensor.Shape.Count != 1 || tensor.Shape[0] != headWidth / 2)
+            throw new ModelLoadException($"'{file.Path}': {RopeDivisors} is {tensor.Type} [{string.Join(", ", tensor.Shape)}]; it must be F32 [{headWidth / 2}].");
+        using var mapped = new MappedFile(file.Path);
+        var divisors = new float[headWidth / 2];
+        fixed (float* target = divisors)
+            GgmlBlocks.DecodeRow(tensor.Type, mapped.At(tensor.Offset), target, divisors.Length);
+        return divisors;
     }
 
     private static long? OptionalId(GgufFile file, string key) => file.Metadata.ContainsKey(key) ? file.GetInt(key) : null;
@@ -53,8 +70,6 @@ internal static class GgufConfig
         var scaling = file.GetString($"{kind}.rope.scaling.type", "none");
         if (scaling != "none")
             throw new ModelLoadException($"'{file.Path}': {kind}.rope.scaling.type is {scaling}; implemented in GGUF is none.");
-        if (file.Tensors.ContainsKey("rope_freqs.weight"))
-            throw new ModelLoadException($"'{file.Path}' scales its rope by the tensor rope_freqs.weight, which is not implemented. Use the safetensors checkpoint.");
         long rotated = file.GetInt($"{kind}.rope.dimension_count", headWidth);
         if (rotated != headWidth)
             throw new ModelLoadException($"'{file.Path}': {kind}.rope.dimension_count is {rotated}; implemented is the head width {headWidth}.");

@@ -57,6 +57,7 @@ public sealed class RotaryEmbedding : IDisposable
             RopeKind.Linear => periods.reciprocal() / config.Factor,
             RopeKind.Yarn => Yarn(periods, config),
             RopeKind.Llama3 => Llama3(periods.reciprocal(), config),
+            _ when config.Divisors is { } divisors => periods.reciprocal() / tensor(divisors.ToArray()),
             _ => periods.reciprocal(),
         };
     }
