@@ -11,7 +11,7 @@ using static TorchSharp.torch;
 namespace DeepSeekR1.Engine;
 
 /// <summary>What a load yields: the running parts and the facts about them.</summary>
-internal sealed record LoadedEngine(RankGroup Ranks, ModelTextAssets TextAssets, EngineFacts Facts);
+internal sealed record LoadedEngine(RankGroup Ranks, ModelTextAssets TextAssets, int ThreadsPerRank, EngineFacts Facts);
 
 /// <summary>
 /// Options and a checkpoint to a loaded engine: everything that can be refused is refused here, with the numbers. Order: options,
@@ -36,29 +36,61 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         using var checkpoint = Checkpoint.Open(options.ModelPath);
         config ??= ((GgufCheckpoint)checkpoint).Config;
         var assets = checkpoint is GgufCheckpoint source ? ModelTextAssetsReader.FromGguf(source.File) : ModelTextAssetsReader.FromFolder(options.ModelPath);
-        var rank = ChooseRank(config);
-        Report("weights", ShareOfReading);
-        var model = CausalLm.Create(config, rank);
+        TorchRuntime.Initialize();
+        log($"libtorch: {TorchRuntime.Source}.");
+        var group = new LocalGroup(options.TensorParallelSize, TimeSpan.FromSeconds(options.RankTimeoutSeconds));
+        var ranks = ChooseRanks(config, group);
+        var runners = new List<ModelRunner>();
+        var models = new List<CausalLm>();
         try
         {
-            var report = WeightLoader.Load(
-                model, checkpoint, done => Report("weights", ShareOfReading + (ShareOfWeights - ShareOfReading) * done), cancellation);
-            log($"{config.Architecture}: {report.Parameters:N0} parameters, {Size(report.Bytes)} as {Name(rank.Type)} on {rank.Device}.");
-            if (report.Ignored.Count > 0)
-                log($"{report.Ignored.Count} tensors of the checkpoint are not used: {string.Join(", ", report.Ignored.Take(5))}{(report.Ignored.Count > 5 ? ", ..." : "")}");
-            log($"Kernels: {rank.Kernels.Description}.");
+            var reports = LoadModels(config, checkpoint, ranks, models);
+            LogModel(config, ranks, reports);
             Report("cache", ShareOfWeights);
-            var (blocks, maxLength) = SizeCache(config, rank);
-            var cache = new KvCache(config, rank, blocks, options.BlockSize);
-            log($"KV cache: {(long)blocks * options.BlockSize:N0} tokens in {blocks:N0} blocks of {options.BlockSize}, {Size(cache.Bytes)}.");
-            return new LoadedEngine(
-                new RankGroup(new ModelRunner(model, cache)), assets, Facts(config, rank, report, cache, maxLength));
+            var (blocks, maxLength) = SizeCache(config, ranks[0]);
+            foreach (var model in models)
+                runners.Add(new ModelRunner(model, new KvCache(config, model.Rank, blocks, options.BlockSize)));
+            long cacheBytes = runners.Sum(r => r.Cache.Bytes);
+            log($"KV cache: {(long)blocks * options.BlockSize:N0} tokens in {blocks:N0} blocks of {options.BlockSize}, {Size(cacheBytes)}.");
+            var rankGroup = new RankGroup(runners, group, ThreadsPerRank, TimeSpan.FromSeconds(options.RankTimeoutSeconds));
+            return new LoadedEngine(rankGroup, assets, ThreadsPerRank, Facts(config, ranks[0], reports, blocks, cacheBytes, maxLength));
         }
         catch
         {
-            model.Dispose();
+            models.ForEach(m => m.Dispose());
+            runners.ForEach(r => r.Cache.Dispose());
             throw;
         }
+    }
+
+    /// <summary>Threads of one operation: the asked ones, else the cores shared out to the ranks.</summary>
+    private int ThreadsPerRank => options.NumThreads ?? Math.Max(1, Environment.ProcessorCount / options.TensorParallelSize);
+
+    private List<LoadReport> LoadModels(ModelConfig config, Checkpoint checkpoint, IReadOnlyList<RankContext> ranks, List<CausalLm> models)
+    {
+        Report("weights", ShareOfReading);
+        var reports = new List<LoadReport>();
+        foreach (var rank in ranks)
+        {
+            models.Add(CausalLm.Create(config, rank));
+            reports.Add(WeightLoader.Load(
+                models[^1],
+                checkpoint,
+                done => Report("weights", ShareOfReading + (ShareOfWeights - ShareOfReading) * (rank.Rank + done) / ranks.Count),
+                cancellation));
+        }
+
+        return reports;
+    }
+
+    private void LogModel(ModelConfig config, IReadOnlyList<RankContext> ranks, IReadOnlyList<LoadReport> reports)
+    {
+        var (rank, report) = (ranks[0], reports[0]);
+        string over = ranks.Count == 1 ? "" : $" over {ranks.Count} ranks";
+        log($"{config.Architecture}: {report.Parameters:N0} parameters, {Size(reports.Sum(r => r.Bytes))} as {Name(rank.Type)} on {rank.Device}{over}.");
+        if (report.Ignored.Count > 0)
+            log($"{report.Ignored.Count} tensors of the checkpoint are not used: {string.Join(", ", report.Ignored.Take(5))}{(report.Ignored.Count > 5 ? ", ..." : "")}");
+        log($"Kernels: {rank.Kernels.Description}.");
     }
 
     private void CheckOptions()
@@ -73,20 +105,23 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         InRange("--max-num-batched-tokens", options.MaxNumBatchedTokens, 1, 1 << 20);
         InRange("--block-size", options.BlockSize, 1, 1024);
         InRange("--max-queue", options.MaxQueue, 1, 1 << 20);
-        if (options.TensorParallelSize != 1)
-            throw new ModelLoadException($"--tensor-parallel-size is {options.TensorParallelSize}; this version runs on 1 rank. Several ranks come with sharded execution.");
+        InRange("--tensor-parallel-size", options.TensorParallelSize, 1, 64);
         if (options.MaxNumBatchedTokens < options.MaxNumSeqs)
             throw new ModelLoadException(
                 $"--max-num-batched-tokens ({options.MaxNumBatchedTokens}) is below --max-num-seqs ({options.MaxNumSeqs}): not every sequence could get a token each step. Raise the first or lower the second.");
     }
 
-    private RankContext ChooseRank(ModelConfig config)
+    private List<RankContext> ChooseRanks(ModelConfig config, LocalGroup group)
     {
-        TorchRuntime.Initialize();
         var device = ChooseDevice();
+        bool cpu = device.type == TorchSharp.DeviceType.CPU;
+        if (!cpu && options.TensorParallelSize > 1)
+            throw new ModelLoadException(
+                $"--tensor-parallel-size {options.TensorParallelSize} on CUDA needs NCCL between the GPUs, which comes with GPU ranks. Use --device cpu, or 1 rank.");
         var type = ChooseType(config, device);
-        var kernels = device.type == TorchSharp.DeviceType.CPU ? CpuKernels.CreateOrReference() : new TorchKernels();
-        return new RankContext(new SingleRank(), options.WrapKernels?.Invoke(kernels) ?? kernels, device, type);
+        var kernels = cpu ? CpuKernels.CreateOrReference() : new TorchKernels();
+        IReadOnlyList<Communicator> members = options.TensorParallelSize == 1 ? [new SingleRank()] : group.Members();
+        return [.. members.Select(m => new RankContext(m, options.WrapKernels?.Invoke(m.Rank, kernels) ?? kernels, device, type))];
     }
 
     private Device ChooseDevice()
@@ -122,7 +157,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
     private (int Blocks, int MaxLength) SizeCache(ModelConfig config, RankContext rank)
     {
         long blockBytes = KvCache.BytesPerToken(config, rank.WorldSize, rank.Type == ScalarType.Float32 ? 4 : 2) * options.BlockSize;
-        long budget = options.KvCacheMemoryBytes ?? FreeBytes(rank.Device);
+        long budget = (options.KvCacheMemoryBytes ?? FreeBytes(rank.Device)) / rank.WorldSize;
         long wanted = options.MaxModelLen ?? config.MaxPositions;
         long blocks = options.NumGpuBlocksOverride ?? Math.Min(budget / blockBytes, UsefulBlocks(wanted));
         if (blocks < 1)
@@ -157,7 +192,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         return Math.Max(0, free - (long)((1 - options.GpuMemoryUtilization) * total));
     }
 
-    private EngineFacts Facts(ModelConfig config, RankContext rank, LoadReport report, KvCache cache, int maxLength)
+    private EngineFacts Facts(ModelConfig config, RankContext rank, IReadOnlyList<LoadReport> reports, int blocks, long cacheBytes, int maxLength)
     {
         var generation = options.ModelPath.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)
             ? (Eos: [], Defaults: new GenerationDefaults())
@@ -171,10 +206,10 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
             MaxModelLen = maxLength,
             TrainedContextLength = config.MaxPositions,
             BlockSize = options.BlockSize,
-            NumBlocks = cache.NumBlocks,
-            ParameterCount = report.Parameters,
-            WeightBytes = report.Bytes,
-            KvCacheBytes = cache.Bytes,
+            NumBlocks = blocks,
+            ParameterCount = reports[0].Parameters,
+            WeightBytes = reports.Sum(r => r.Bytes),
+            KvCacheBytes = cacheBytes,
             EosTokenIds = generation.Eos.Count > 0 ? generation.Eos : config.EosTokenIds,
             Defaults = generation.Defaults,
         };

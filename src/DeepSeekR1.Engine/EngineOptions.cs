@@ -44,8 +44,11 @@ public sealed record EngineOptions
     /// <summary>Threads of the CPU kernels per rank; null takes the machine's cores.</summary>
     public int? NumThreads { get; init; }
 
-    /// <summary>Test seam: wraps the kernels, to count or to fail.</summary>
-    internal Func<KernelSet, KernelSet>? WrapKernels { get; init; }
+    /// <summary>Longest wait for a rank that does not come back, in seconds.</summary>
+    public int RankTimeoutSeconds { get; init; } = 300;
+
+    /// <summary>Test seam: wraps a rank's kernels, to count or to fail.</summary>
+    internal Func<int, KernelSet, KernelSet>? WrapKernels { get; init; }
 }
 
 /// <summary>What is true of a loaded engine: measured or derived, never configured.</summary>

@@ -186,8 +186,7 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         try
         {
-            if (_options.NumThreads is { } threads)
-                TorchRuntime.SetThreads(threads);
+            TorchRuntime.SetThreads(_loaded.ThreadsPerRank);
             while (!_stop)
                 Turn();
         }

@@ -1,7 +1,6 @@
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Collectives;
 using DeepSeekR1.Compute.Kernels;
-using DeepSeekR1.Models.Checkpoints;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Models;
@@ -16,23 +15,29 @@ public sealed record RankContext(Communicator Communicator, KernelSet Kernels, D
     /// <summary>Number of ranks.</summary>
     public int WorldSize => Communicator.WorldSize;
 
-    /// <summary>This rank's share of a count that must divide evenly.</summary>
-    /// <exception cref="ModelLoadException">It does not divide.</exception>
-    public int Share(int count, string what) => count % WorldSize == 0
-        ? count / WorldSize
-        : throw new ModelLoadException($"{what} ({count}) cannot be split over {WorldSize} ranks; use a tensor-parallel size that divides it.");
+    /// <summary>This rank's number.</summary>
+    public int Rank => Communicator.Rank;
 
-    /// <summary>This rank's rows of a matrix [rows, columns], or run of a vector.</summary>
-    public TensorSlice Rows(long rows, long columns)
+    /// <summary>This rank's run of a count; runs differ by at most one item.</summary>
+    public (int First, int Count) Range(int count)
     {
-        long share = rows / WorldSize;
-        return new TensorSlice(Communicator.Rank * share, share, 0, columns);
+        int first = (int)((long)count * Rank / WorldSize);
+        return (first, (int)((long)count * (Rank + 1) / WorldSize) - first);
     }
 
-    /// <summary>This rank's columns of a matrix [rows, columns].</summary>
-    public TensorSlice Columns(long rows, long columns)
+    /// <summary>This rank's query heads, and the key-value heads that they share: each rank has whole groups, or a copy of one head.</summary>
+    /// <exception cref="ModelLoadException">The heads cannot be split over so many ranks.</exception>
+    public (int Heads, int FirstKvHead, int KvHeads) Heads(int heads, int kvHeads)
     {
-        long share = columns / WorldSize;
-        return new TensorSlice(0, rows, Communicator.Rank * share, share);
+        if (!CanSplitHeads(heads, kvHeads, WorldSize))
+            throw new ModelLoadException(
+                $"--tensor-parallel-size {WorldSize} cannot split {heads} query heads and {kvHeads} key-value heads. Use one of: "
+                + $"{string.Join(", ", Enumerable.Range(1, heads).Where(size => CanSplitHeads(heads, kvHeads, size)))}.");
+        return kvHeads >= WorldSize
+            ? (heads / WorldSize, kvHeads / WorldSize * Rank, kvHeads / WorldSize)
+            : (heads / WorldSize, Rank * kvHeads / WorldSize, 1);
     }
+
+    private static bool CanSplitHeads(int heads, int kvHeads, int size)
+        => heads % size == 0 && (kvHeads % size == 0 || size % kvHeads == 0);
 }

@@ -40,7 +40,6 @@ public sealed class CliTests : IDisposable
     [InlineData("dtype", "int8", "--dtype must be one of auto, float32, bfloat16, float16, not 'int8'.")]
     [InlineData("gpu-memory-utilization", "1.5", "--gpu-memory-utilization must be a number above 0 and at most 1, not '1.5'.")]
     [InlineData("gpu-memory-utilization", "0.5", "--gpu-memory-utilization has no meaning with --device auto. Send --device cuda, or use --kv-cache-memory-bytes.")]
-    [InlineData("tensor-parallel-size", "2", "--tensor-parallel-size 2: more than one rank comes with tensor parallelism; this version runs on one (1).")]
     [InlineData("enforce-eager", "true", "--enforce-eager: has no meaning here because there are no CUDA graphs: every step runs eagerly.")]
     [InlineData("swap-space", "4", "--swap-space 4: has no meaning here because a sequence that must give way is computed again, never swapped.")]
     [InlineData("trust-remote-code", "true", "--trust-remote-code: has no meaning here because no code of a checkpoint is ever run.")]
@@ -61,7 +60,7 @@ public sealed class CliTests : IDisposable
     [InlineData("serve", "--porrt", "1", "m", "Unknown option '--porrt'. Did you mean '--port'?")]
     [InlineData("serve", "m", "--port", "a", "--port must be an integer from 0 to 65535, not 'a'.")]
     [InlineData("serve", "m", "extra", "more", "Unrecognized command or argument 'extra'.")]
-    [InlineData("serve", "m", "--tensor-parallel-size", "0", "--tensor-parallel-size must be an integer from 1 to 1024, not '0'.")]
+    [InlineData("serve", "m", "--tensor-parallel-size", "0", "--tensor-parallel-size must be an integer from 1 to 64, not '0'.")]
     public async Task Main_BadUsage_ExitCode2AndOneLine(string a, string b, string c, string d, string message)
     {
         var (code, error) = await RunAsync(a, b, c, d);

@@ -23,7 +23,7 @@ public sealed class ModelRunner(CausalLm model, KvCache cache) : IDisposable
     /// <summary>Form of latent attention; for tests.</summary>
     public MlaForm MlaForm { get; init; } = MlaForm.Auto;
 
-    /// <summary>Computes a step. Returns one entry per sampling row, in order.</summary>
+    /// <summary>Computes a step. Rank 0 returns one entry per sampling row, in order; the others, whose logits are the same, return none.</summary>
     public SampledToken[] Run(ScheduledBatch batch)
     {
         using var scope = new TensorScope();
@@ -33,7 +33,8 @@ public sealed class ModelRunner(CausalLm model, KvCache cache) : IDisposable
         if (input.Rows.Count == 0)
             return [];
         using var sampled = input.SamplingIndex is { } index ? states.index_select(0, index) : states;
-        return Sampler.Sample(Model.Logits(sampled), input.Rows);
+        var logits = Model.Logits(sampled);
+        return Model.Rank.Rank == 0 ? Sampler.Sample(logits, input.Rows) : [];
     }
 
     /// <inheritdoc/>

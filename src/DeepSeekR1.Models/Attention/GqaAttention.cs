@@ -29,17 +29,21 @@ public sealed class GqaAttention : IAttention
     {
         _rank = rank;
         _layer = layer;
-        _heads = rank.Share(config.NumHeads, "num_attention_heads");
-        _kvHeads = rank.Share(config.NumKvHeads, "num_key_value_heads");
+        (_heads, int firstKvHead, _kvHeads) = rank.Heads(config.NumHeads, config.NumKvHeads);
         _width = config.HeadDim;
         _interleaved = config.Rope.Interleaved;
         int queries = config.NumHeads * _width, keys = config.NumKvHeads * _width;
         _qkv = Linear.ByOutputs(
             rank,
-            [new($"{prefix}.q_proj", queries), new($"{prefix}.k_proj", keys), new($"{prefix}.v_proj", keys)],
+            [
+                new LinearPart($"{prefix}.q_proj", queries, rank.Rank * _heads * _width, _heads * _width),
+                new LinearPart($"{prefix}.k_proj", keys, firstKvHead * _width, _kvHeads * _width),
+                new LinearPart($"{prefix}.v_proj", keys, firstKvHead * _width, _kvHeads * _width),
+            ],
             config.HiddenSize,
             config.QkvBias);
-        _output = Linear.ByInputs(rank, $"{prefix}.o_proj", queries, config.HiddenSize, config.OutputBias);
+        _output = Linear.ByInputs(
+            rank, $"{prefix}.o_proj", queries, (rank.Rank * _heads * _width, _heads * _width), config.HiddenSize, config.OutputBias);
         if (config.QkNorm)
         {
             _queryNorm = new RmsNorm(rank, $"{prefix}.q_norm", _width, config.RmsNormEps);

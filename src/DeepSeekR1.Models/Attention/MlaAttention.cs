@@ -34,7 +34,8 @@ public sealed class MlaAttention : IAttention
         _rank = rank;
         _mla = config.Mla ?? throw new ArgumentException("The model has no latent attention.", nameof(config));
         _layer = layer;
-        _heads = rank.Share(config.NumHeads, "num_attention_heads");
+        _heads = rank.Heads(config.NumHeads, config.NumHeads).Heads;
+        int firstHead = rank.Rank * _heads;
         _interleaved = config.Rope.Interleaved;
         int queryWidth = _mla.NopeWidth + _mla.RopeWidth, upWidth = _mla.NopeWidth + _mla.ValueWidth;
         _scale = config.Rope.SoftmaxFactor / Math.Sqrt(queryWidth);
@@ -43,17 +44,18 @@ public sealed class MlaAttention : IAttention
         {
             _queryDown = Linear.Replicated(rank, $"{prefix}.q_a_proj", hidden, queryRank);
             _queryNorm = new RmsNorm(rank, $"{prefix}.q_a_layernorm", queryRank, LatentNormEps);
-            _queryUp = Linear.ByOutputs(rank, [new($"{prefix}.q_b_proj", queries)], queryRank);
+            _queryUp = Linear.ByOutputs(rank, [new($"{prefix}.q_b_proj", queries, firstHead * queryWidth, _heads * queryWidth)], queryRank);
         }
         else
         {
-            _queryUp = Linear.ByOutputs(rank, [new($"{prefix}.q_proj", queries)], hidden);
+            _queryUp = Linear.ByOutputs(rank, [new($"{prefix}.q_proj", queries, firstHead * queryWidth, _heads * queryWidth)], hidden);
         }
 
         _latentDown = Linear.Replicated(rank, $"{prefix}.kv_a_proj_with_mqa", hidden, _mla.LatentRank + _mla.RopeWidth);
         _latentNorm = new RmsNorm(rank, $"{prefix}.kv_a_layernorm", _mla.LatentRank, LatentNormEps);
         _latentUp = new Weight(rank, [(long)_heads * upWidth, _mla.LatentRank]);
-        _output = Linear.ByInputs(rank, $"{prefix}.o_proj", config.NumHeads * _mla.ValueWidth, hidden);
+        _output = Linear.ByInputs(
+            rank, $"{prefix}.o_proj", config.NumHeads * _mla.ValueWidth, (firstHead * _mla.ValueWidth, _heads * _mla.ValueWidth), hidden);
         long upRows = (long)config.NumHeads * upWidth;
         Weights =
         [
@@ -62,7 +64,8 @@ public sealed class MlaAttention : IAttention
             .. _queryUp.Weights,
             .. _latentDown.Weights,
             .. _latentNorm.Weights,
-            new WeightSpec($"{prefix}.kv_b_proj.weight", [upRows, _mla.LatentRank], rank.Rows(upRows, _mla.LatentRank), _latentUp),
+            new WeightSpec(
+                $"{prefix}.kv_b_proj.weight", [upRows, _mla.LatentRank], new(firstHead * upWidth, _heads * upWidth, 0, _mla.LatentRank), _latentUp),
             .. _output.Weights,
         ];
     }

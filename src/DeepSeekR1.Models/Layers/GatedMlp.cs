@@ -10,11 +10,18 @@ public sealed class GatedMlp : IFeedForward
     private readonly Linear _down;
 
     /// <summary>Declares the layer under a prefix such as <c>model.layers.0.mlp</c>.</summary>
-    public GatedMlp(RankContext rank, string prefix, int hidden, int inner, bool bias = false)
+    /// <param name="rank">The rank.</param>
+    /// <param name="prefix">Hub name of the layer.</param>
+    /// <param name="hidden">Width of the residual stream.</param>
+    /// <param name="inner">Full inner width.</param>
+    /// <param name="bias">Whether the checkpoint has biases.</param>
+    /// <param name="sumOverRanks">False when the caller adds the ranks' parts up, together with others.</param>
+    public GatedMlp(RankContext rank, string prefix, int hidden, int inner, bool bias = false, bool sumOverRanks = true)
     {
         _rank = rank;
-        _gateUp = Linear.ByOutputs(rank, [new($"{prefix}.gate_proj", inner), new($"{prefix}.up_proj", inner)], hidden, bias);
-        _down = Linear.ByInputs(rank, $"{prefix}.down_proj", inner, hidden, bias);
+        _gateUp = Linear.ByOutputs(
+            rank, [LinearPart.Split(rank, $"{prefix}.gate_proj", inner), LinearPart.Split(rank, $"{prefix}.up_proj", inner)], hidden, bias);
+        _down = Linear.ByInputs(rank, $"{prefix}.down_proj", inner, rank.Range(inner), hidden, bias, sumOverRanks);
         Weights = [.. _gateUp.Weights, .. _down.Weights];
     }
 

@@ -32,12 +32,13 @@ public sealed class MoeLayer : IFeedForward
         for (int e = 0; e < _moe.ExpertCount; e++)
         {
             var expert = $"{prefix}.experts.{e}";
-            _linears.Add(Linear.ByOutputs(rank, [new($"{expert}.gate_proj", _moe.ExpertWidth), new($"{expert}.up_proj", _moe.ExpertWidth)], hidden));
-            _linears.Add(Linear.ByInputs(rank, $"{expert}.down_proj", _moe.ExpertWidth, hidden));
+            _linears.Add(Linear.ByOutputs(
+                rank, [LinearPart.Split(rank, $"{expert}.gate_proj", _moe.ExpertWidth), LinearPart.Split(rank, $"{expert}.up_proj", _moe.ExpertWidth)], hidden));
+            _linears.Add(Linear.ByInputs(rank, $"{expert}.down_proj", _moe.ExpertWidth, rank.Range(_moe.ExpertWidth), hidden, sumOverRanks: false));
         }
 
         if (_moe.SharedExperts > 0)
-            _shared = new GatedMlp(rank, $"{prefix}.shared_experts", hidden, _moe.ExpertWidth * _moe.SharedExperts);
+            _shared = new GatedMlp(rank, $"{prefix}.shared_experts", hidden, _moe.ExpertWidth * _moe.SharedExperts, sumOverRanks: false);
         Weights =
         [
             WeightSpec.Replicated($"{prefix}.gate.weight", [_moe.ExpertCount, hidden], _routerWeight),
@@ -62,14 +63,7 @@ public sealed class MoeLayer : IFeedForward
         using (weights)
         {
             _experts ??= [.. Enumerable.Range(0, _moe.ExpertCount).Select(e => new ExpertWeights(_linears[2 * e].Prepared, _linears[2 * e + 1].Prepared))];
-            var routed = _rank.Kernels.Experts(x, experts, weights, _experts, 0);
-            if (_rank.WorldSize > 1)
-                _rank.Communicator.AllReduce(routed);
-            if (_shared is null)
-                return routed;
-            using (routed)
-            using (var shared = _shared.Forward(x))
-                return routed + shared;
+            return Sum(_rank.Kernels.Experts(x, experts, weights, _experts, 0), x);
         }
     }
 
@@ -80,6 +74,22 @@ public sealed class MoeLayer : IFeedForward
         _routerBias.Dispose();
         _linears.ForEach(l => l.Dispose());
         _shared?.Dispose();
+    }
+
+    /// <summary>Adds the shared experts, then the ranks' parts of both in one collective. Takes over its first argument.</summary>
+    private Tensor Sum(Tensor routed, Tensor x)
+    {
+        var sum = routed;
+        if (_shared is not null)
+        {
+            using var shared = _shared.Forward(x);
+            sum = routed + shared;
+            routed.Dispose();
+        }
+
+        if (_rank.WorldSize > 1)
+            _rank.Communicator.AllReduce(sum);
+        return sum;
     }
 
     private (Tensor Experts, Tensor Weights) Route(Tensor x)

@@ -102,7 +102,7 @@ public class StepTests(ITestOutputHelper console)
     public async Task Fault_InAStep_EndsEveryRequestWithAnError()
     {
         var failing = new CountingKernels { FailAfter = 200 };
-        await using var engine = EngineFixture.Load("qwen2", o => o with { WrapKernels = _ => failing, MaxNumSeqs = 2 });
+        await using var engine = EngineFixture.Load("qwen2", o => o with { WrapKernels = (_, _) => failing, MaxNumSeqs = 2 });
         var streams = Enumerable.Range(0, 6).Select(i => engine.Submit(EngineFixture.Greedy([i + 1, 2, 3], 200))).ToList();
         foreach (var stream in streams)
         {
