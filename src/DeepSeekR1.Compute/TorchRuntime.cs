@@ -14,7 +14,7 @@ public static partial class TorchRuntime
 
     private static readonly Lazy<string> Loaded = new(Load);
 
-    /// <summary>Where libtorch came from: a folder, or "package".</summary>
+    /// <summary>Where libtorch came from: its folder.</summary>
     public static string Source => Loaded.Value;
 
     /// <summary>Loads libtorch if that has not happened yet. Safe from any thread, any number of times.</summary>
@@ -52,11 +52,12 @@ public static partial class TorchRuntime
             TuneMalloc(TrimThreshold, 2_000_000_000);
         }
 
-        var folder = Environment.GetEnvironmentVariable(LibraryVariable);
-        if (!string.IsNullOrEmpty(folder))
-            ForeignLibTorch.Use(folder);
+        var chosen = Environment.GetEnvironmentVariable(LibraryVariable);
+        if (!OperatingSystem.IsLinux() && !string.IsNullOrEmpty(chosen))
+            throw new ModelLoadException($"{LibraryVariable} works on Linux only. Unset it to use the packaged libtorch.");
+        var folder = OperatingSystem.IsLinux() ? LibTorchLoader.Load(string.IsNullOrEmpty(chosen) ? null : chosen) : "package";
         torch.InitializeDeviceType(DeviceType.CPU);
-        return string.IsNullOrEmpty(folder) ? "package" : folder;
+        return folder;
     }
 
     [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
