@@ -78,7 +78,7 @@ public abstract class CausalLm : IDisposable
     public RankContext Rank { get; }
 
     /// <summary>Every checkpoint tensor that the model needs, in the order in which data flows.</summary>
-    public IReadOnlyList<WeightSpec> Weights { get; }
+    public IReadOnlyList<WeightSpec> Weights { get; protected init; }
 
     /// <summary>Builds a model of the architecture that the configuration names; its weights are not loaded yet.</summary>
     public static CausalLm Create(ModelConfig config, RankContext rank) => config.Architecture switch
@@ -108,11 +108,17 @@ public abstract class CausalLm : IDisposable
             return _norm.Forward(states);
     }
 
+    /// <summary>Embeddings of ids [T] int64: [T, hidden].</summary>
+    public Tensor Embed(Tensor ids) => _embedding.Embed(ids);
+
+    /// <summary>cos and sin of positions [T] int64.</summary>
+    internal Rotation RotationAt(Tensor positions) => _rope.At(positions);
+
     /// <summary>States [R, hidden] to logits [R, vocabulary] float32.</summary>
     public Tensor Logits(Tensor states) => _embedding.Logits(states);
 
     /// <inheritdoc/>
-    public void Dispose()
+    public virtual void Dispose()
     {
         _layers.ForEach(l => l.Dispose());
         _embedding.Dispose();

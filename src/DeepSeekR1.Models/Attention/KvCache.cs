@@ -13,16 +13,22 @@ public sealed class KvCache : IDisposable
     private readonly Tensor[] _values;
 
     /// <summary>Allocates the cache. Not cleared: a slot is always written before it is read, and pages nobody writes cost nothing.</summary>
-    public KvCache(ModelConfig config, RankContext rank, int numBlocks, int blockSize)
+    /// <param name="config">The model.</param>
+    /// <param name="rank">Device and type.</param>
+    /// <param name="numBlocks">Number of blocks.</param>
+    /// <param name="blockSize">Tokens per block.</param>
+    /// <param name="mtpLayers">Further layers after the model's, for multi-token prediction.</param>
+    public KvCache(ModelConfig config, RankContext rank, int numBlocks, int blockSize, int mtpLayers = 0)
     {
         BlockSize = blockSize;
         NumBlocks = numBlocks;
         var (heads, width) = Layout(config, rank.WorldSize);
         long slots = (long)numBlocks * blockSize;
         Tensor Fresh() => empty([slots, heads, width], rank.Type, rank.Device).DetachFromDisposeScope();
-        _keys = [.. Enumerable.Range(0, config.NumLayers).Select(_ => Fresh())];
-        _values = config.Mla is null ? [.. Enumerable.Range(0, config.NumLayers).Select(_ => Fresh())] : _keys;
-        Bytes = numBlocks * (long)blockSize * BytesPerToken(config, rank.WorldSize, rank.Type.ElementSize());
+        int layers = config.NumLayers + mtpLayers;
+        _keys = [.. Enumerable.Range(0, layers).Select(_ => Fresh())];
+        _values = config.Mla is null ? [.. Enumerable.Range(0, layers).Select(_ => Fresh())] : _keys;
+        Bytes = slots * BytesPerToken(config, rank.WorldSize, rank.Type.ElementSize()) / config.NumLayers * layers;
     }
 
     /// <summary>Tokens per block.</summary>
