@@ -10,6 +10,9 @@ namespace DeepSeekR1.Models;
 /// </summary>
 public sealed class ModelConfigReader
 {
+    /// <summary>Stands for a missing value in messages.</summary>
+    private const string Nothing = "(nothing)";
+
     private readonly JsonElement _root;
     private readonly string _source;
 
@@ -69,6 +72,8 @@ public sealed class ModelConfigReader
         var mla = architecture == "DeepseekV3ForCausalLM" ? ReadMla() : null;
         int kvHeads = mla is null ? Int("num_key_value_heads", 1, heads) : heads;
         int headDim = mla is null ? Int("head_dim", 1, hidden / heads) : mla.NopeWidth + mla.RopeWidth;
+        if (headDim == 0)
+            throw Refuse("num_attention_heads", heads.ToString(), $"at most hidden_size ({hidden})");
         if (mla is null && heads % kvHeads != 0)
             throw Refuse("num_key_value_heads", kvHeads.ToString(), $"a divisor of num_attention_heads ({heads})");
         int positions = Int("max_position_embeddings", 1, 2048);
@@ -96,8 +101,8 @@ public sealed class ModelConfigReader
             NumMtpLayers = mla is null ? 0 : Int("num_nextn_predict_layers", 0, 0),
             Fp8Block = ReadFp8(),
             DeclaredType = ReadType(),
-            BosTokenId = Member("bos_token_id") is { ValueKind: JsonValueKind.Number } bos ? bos.GetInt32() : null,
-            EosTokenIds = ReadIds(Member("eos_token_id")),
+            BosTokenId = OptionalInt("bos_token_id", 0),
+            EosTokenIds = ReadIds("eos_token_id"),
         };
         if (mla is not null && attentionBias)
             throw Refuse("attention_bias", "true", "false for DeepSeek-V3");
@@ -119,11 +124,11 @@ public sealed class ModelConfigReader
         };
         return Architectures.Contains(name)
             ? name
-            : throw Refuse("architectures", name.Length == 0 ? "(nothing)" : name, string.Join(", ", Architectures));
+            : throw Refuse("architectures", name.Length == 0 ? Nothing : name, string.Join(", ", Architectures));
     }
 
     private MlaConfig ReadMla() => new(
-        Member("q_lora_rank") is { ValueKind: JsonValueKind.Number } ? Int("q_lora_rank", 1) : null,
+        OptionalInt("q_lora_rank", 1),
         Int("kv_lora_rank", 1),
         Int("qk_nope_head_dim", 1),
         Int("qk_rope_head_dim", 2),
@@ -131,14 +136,14 @@ public sealed class ModelConfigReader
 
     private MoeConfig? ReadMoe()
     {
-        if (Member("n_routed_experts") is not { ValueKind: JsonValueKind.Number })
+        if (OptionalInt("n_routed_experts", 1) is not { } experts)
             return null;
         Require("topk_method", Text("topk_method") ?? "noaux_tc", "noaux_tc");
         Require("scoring_func", Text("scoring_func") ?? "sigmoid", "sigmoid");
         int frequency = Int("moe_layer_freq", 1, 1);
         if (frequency != 1)
             throw Refuse("moe_layer_freq", frequency.ToString(), "1");
-        int experts = Int("n_routed_experts", 1), groups = Int("n_group", 1, 1), topGroups = Int("topk_group", 1, 1);
+        int groups = Int("n_group", 1, 1), topGroups = Int("topk_group", 1, 1);
         int topK = Int("num_experts_per_tok", 1);
         if (experts % groups != 0)
             throw Refuse("n_group", groups.ToString(), $"a divisor of n_routed_experts ({experts})");
@@ -155,46 +160,53 @@ public sealed class ModelConfigReader
         bool used = Flag("use_sliding_window") && Member("sliding_window") is { ValueKind: JsonValueKind.Number };
         if (used && Int("max_window_layers", 0, 0) < Int("num_hidden_layers", 1))
             throw Refuse("use_sliding_window", "true", "false (attention over a window is not implemented)");
-        if (Member("layer_types") is { ValueKind: JsonValueKind.Array } types)
-            foreach (var type in types.EnumerateArray())
-                if (type.GetString() is { } text && text != "full_attention")
-                    throw Refuse("layer_types", text, "full_attention");
+        if (Member("layer_types") is { } types)
+            foreach (var type in types.ValueKind == JsonValueKind.Array ? types.EnumerateArray() : throw Refuse("layer_types", types.ToString(), "a list"))
+                Require("layer_types", type.ToString(), "full_attention");
     }
 
     private (int, int)? ReadFp8()
     {
-        if (Member("quantization_config") is not { ValueKind: JsonValueKind.Object } quantization)
+        const string Section = "quantization_config", BlockSize = "weight_block_size";
+        if (Member(Section) is not { } quantization)
             return null;
-        var method = quantization.TryGetProperty("quant_method", out var m) ? m.GetString() ?? "" : "";
-        if (method != "fp8")
-            throw Refuse("quantization_config.quant_method", method, "fp8 (128 x 128 blocks)");
-        if (quantization.TryGetProperty("fmt", out var format) && format.GetString() is { } name && name != "e4m3")
-            throw Refuse("quantization_config.fmt", name, "e4m3");
-        if (quantization.TryGetProperty("scale_fmt", out var scale) && scale.GetString() is { } kind)
-            throw Refuse("quantization_config.scale_fmt", kind, "nothing (float32 scales)");
-        if (!quantization.TryGetProperty("weight_block_size", out var block) || block.ValueKind != JsonValueKind.Array || block.GetArrayLength() != 2)
-            throw Refuse("quantization_config.weight_block_size", block.ToString(), "two block sizes, for example [128, 128]");
-        return (block[0].GetInt32(), block[1].GetInt32());
+        if (quantization.ValueKind != JsonValueKind.Object)
+            throw Refuse(Section, quantization.ToString(), "an object");
+        string Value(string name) => quantization.TryGetProperty(name, out var value) && value.ToString() is { Length: > 0 } text ? text : Nothing;
+        void Known(string name, string wanted, params string[] known)
+        {
+            if (!known.Contains(Value(name)))
+                throw Refuse($"{Section}.{name}", Value(name), wanted);
+        }
+
+        Known("quant_method", "fp8 (128 x 128 blocks)", "fp8");
+        Known("fmt", "e4m3", "e4m3", Nothing);
+        Known("scale_fmt", "nothing (float32 scales)", Nothing);
+        if (!quantization.TryGetProperty(BlockSize, out var block) || block.ValueKind != JsonValueKind.Array || block.GetArrayLength() != 2)
+            throw Refuse($"{Section}.{BlockSize}", Value(BlockSize), "two block sizes, for example [128, 128]");
+        return (Whole(block[0], $"{Section}.{BlockSize}", 1), Whole(block[1], $"{Section}.{BlockSize}", 1));
     }
 
     private DType? ReadType()
     {
-        var name = Text("torch_dtype") ?? Text("dtype");
-        if (name is null)
+        var field = Member("torch_dtype") is null ? "dtype" : "torch_dtype";
+        if (Text(field) is not { } name)
             return null;
-        return DTypes.ParseComputeType(name) ?? throw Refuse("torch_dtype", name, "float32, bfloat16 or float16");
+        return DTypes.ParseComputeType(name) ?? throw Refuse(field, name, "float32, bfloat16 or float16");
     }
 
-    internal static IReadOnlyList<int> ReadIds(JsonElement? element) => element switch
+    private int[] ReadIds(string name) => Member(name) switch
     {
-        { ValueKind: JsonValueKind.Number } one => [one.GetInt32()],
-        { ValueKind: JsonValueKind.Array } many => [.. many.EnumerateArray().Select(e => e.GetInt32())],
-        _ => [],
+        null => [],
+        { ValueKind: JsonValueKind.Array } many => [.. many.EnumerateArray().Select(e => Whole(e, name, 0))],
+        { } one => [Whole(one, name, 0)],
     };
 
     private JsonElement? Member(string name) => _root.TryGetProperty(name, out var value) && value.ValueKind != JsonValueKind.Null ? value : null;
 
-    private string? Text(string name) => Member(name) is { ValueKind: JsonValueKind.String } value ? value.GetString() : null;
+    private string? Text(string name) => Member(name) is { } value
+        ? value.ValueKind == JsonValueKind.String ? value.GetString() : throw Refuse(name, value.ToString(), "a text")
+        : null;
 
     private bool Flag(string name, bool standard = false) => Member(name) is { } value
         ? value.ValueKind switch
@@ -210,13 +222,14 @@ public sealed class ModelConfigReader
         : null;
 
     private int Int(string name, int minimum, int? standard = null)
-    {
-        if (Member(name) is not { } value)
-            return standard ?? throw new ModelLoadException($"{_source} has no '{name}', which this architecture needs.");
-        if (value.ValueKind != JsonValueKind.Number || !value.TryGetInt32(out int number) || number < minimum)
-            throw Refuse(name, value.ToString(), $"a whole number of at least {minimum}");
-        return number;
-    }
+        => OptionalInt(name, minimum) ?? standard ?? throw new ModelLoadException($"{_source} has no '{name}', which this architecture needs.");
+
+    private int? OptionalInt(string name, int minimum) => Member(name) is { } value ? Whole(value, name, minimum) : null;
+
+    private int Whole(JsonElement value, string name, int minimum)
+        => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out int number) && number >= minimum
+            ? number
+            : throw Refuse(name, value.ToString(), $"a whole number of at least {minimum}");
 
     private void Require(string field, string value, params string[] known)
     {

@@ -20,9 +20,9 @@ internal sealed class RopeReader(JsonElement root, string source)
         if (width % 2 != 0)
             throw new ModelLoadException($"{source}: the rotated head width is {width}; it must be even.");
         var scaling = Object("rope_parameters") ?? Object("rope_scaling");
-        double theta = Number(scaling, "rope_theta") ?? Number(root, "rope_theta") ?? StandardTheta;
+        double theta = Positive(scaling, "rope_theta") ?? Positive(root, "rope_theta") ?? StandardTheta;
         bool interleaved = deepseek && (!root.TryGetProperty("rope_interleave", out var flag) || flag.ValueKind != JsonValueKind.False);
-        if (Number(root, "partial_rotary_factor") is { } part && part != 1)
+        if ((Number(scaling, "partial_rotary_factor") ?? Number(root, "partial_rotary_factor")) is { } part && part != 1)
             throw new ModelLoadException($"{source}: partial_rotary_factor is {part}; implemented is 1.");
         var plain = new RopeConfig { Theta = theta, Width = width, Interleaved = interleaved };
         if (scaling is not { } rules)
@@ -58,7 +58,7 @@ internal sealed class RopeReader(JsonElement root, string source)
         {
             Kind = RopeKind.Yarn,
             Factor = factor,
-            OriginalContext = (int)(Number(rules, "original_max_position_embeddings") ?? positions),
+            OriginalContext = (int)(Positive(rules, "original_max_position_embeddings") ?? positions),
             BetaFast = Number(rules, "beta_fast") ?? 32,
             BetaSlow = Number(rules, "beta_slow") ?? 1,
             CosSinFactor = cosSin,
@@ -76,13 +76,27 @@ internal sealed class RopeReader(JsonElement root, string source)
     }
 
     private double Needed(JsonElement rules, string name)
-        => Number(rules, name) ?? throw new ModelLoadException($"{source}: rope_scaling has no '{name}', which its type needs.");
+        => Positive(rules, name) ?? throw new ModelLoadException($"{source}: rope_scaling has no '{name}', which its type needs.");
 
-    private static string? Kind(JsonElement rules)
-        => (rules.TryGetProperty("rope_type", out var kind) || rules.TryGetProperty("type", out kind)) ? kind.GetString() : null;
+    private string? Kind(JsonElement rules)
+    {
+        if (!rules.TryGetProperty("rope_type", out var kind) && !rules.TryGetProperty("type", out kind))
+            return null;
+        return kind.ValueKind == JsonValueKind.String ? kind.GetString() : throw new ModelLoadException($"{source}: rope_scaling type is {kind}; it must be a text.");
+    }
 
     private JsonElement? Object(string name)
-        => root.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Object ? value : null;
+    {
+        if (!root.TryGetProperty(name, out var value) || value.ValueKind == JsonValueKind.Null)
+            return null;
+        return value.ValueKind == JsonValueKind.Object ? value : throw new ModelLoadException($"{source}: {name} is {value}; it must be an object.");
+    }
+
+    private double? Positive(JsonElement? owner, string name)
+    {
+        var number = Number(owner, name);
+        return number is null or > 0 ? number : throw new ModelLoadException($"{source}: {name} is {number}; it must be above 0.");
+    }
 
     private double? Number(JsonElement? owner, string name)
     {
