@@ -1,4 +1,3 @@
-using System.Text.Json.Nodes;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Collectives;
 using DeepSeekR1.Compute.Kernels;
