@@ -20,6 +20,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     private readonly List<Sequence> _running = [];
     private readonly LinkedList<Sequence> _waiting = new();
     private readonly List<Sequence> _scheduled = [];
+    private readonly List<Sequence> _sampling = [];
     private readonly List<int> _allowed = [];
 
     /// <summary>Sequences that hold blocks, oldest first.</summary>
@@ -60,6 +61,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     public ScheduledBatch? Schedule()
     {
         _scheduled.Clear();
+        _sampling.Clear();
         Rejected.Clear();
         var parts = new List<ScheduledSequence>();
         int budget = limits.MaxTokens;
@@ -75,7 +77,12 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
                 int count = Math.Min(sequence.NumPending, budget);
                 if (!MakeRoom(sequence, count, ref preempted))
                     continue;
-                budget -= Emit(sequence, count, parts);
+                int emitted = Emit(sequence, count, parts);
+                budget -= emitted;
+
+                // Its constraint failed and it is gone: the next one has moved up to this place.
+                if (emitted == 0)
+                    i--;
             }
 
         if (!preempted)
@@ -88,12 +95,10 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     /// <param name="deliver">Receives every event; a null event means that the sequence failed with the message.</param>
     public void Apply(IReadOnlyList<SampledToken> sampled, Action<Sequence, TokenOutput?, string?> deliver)
     {
-        int next = 0;
-        foreach (var sequence in _scheduled)
+        for (int row = 0; row < _sampling.Count; row++)
         {
-            if (sequence.NumPending > 0)
-                continue;
-            var token = sampled[next++];
+            // Removed while the step ran: its row is there, but nobody wants it.
+            var (sequence, token) = (_sampling[row], sampled[row]);
             if (sequence.Status == SequenceStatus.Finished)
                 continue;
             if (token.Error is not null)
@@ -178,6 +183,8 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
         parts.Add(new ScheduledSequence(sequence.Tokens(sequence.NumComputed, count), sequence.NumComputed, sequence.Table.Blocks, row));
         sequence.NumComputed += count;
         _scheduled.Add(sequence);
+        if (samples)
+            _sampling.Add(sequence);
         return count;
     }
 

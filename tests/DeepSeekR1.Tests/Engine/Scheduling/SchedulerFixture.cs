@@ -1,0 +1,202 @@
+using DeepSeekR1.Engine;
+using DeepSeekR1.Engine.Scheduling;
+using Xunit;
+
+namespace DeepSeekR1.Tests.Engine.Scheduling;
+
+/// <summary>
+/// Stands in for the model: an array of stored token ids by block and offset. The next token is a hash of the whole context,
+/// which is read back through the block table: a wrong table, a block that two sequences share or a recomputation that was
+/// left out changes the output or fails at once.
+/// </summary>
+internal sealed class FakeRunner(int numBlocks, int blockSize)
+{
+    private const int Empty = -1;
+    private readonly int[] _stored = [.. Enumerable.Repeat(Empty, numBlocks * blockSize)];
+
+    /// <summary>Number of different tokens.</summary>
+    public const int Vocabulary = 40;
+
+    public IReadOnlyList<SampledToken> Execute(ScheduledBatch batch)
+    {
+        var written = new HashSet<int>();
+        foreach (var part in batch.Sequences)
+            for (int i = 0; i < part.TokenIds.Length; i++)
+            {
+                int slot = Slot(part, part.Computed + i);
+                Assert.True(written.Add(slot), $"slot {slot} is written twice in one step");
+                _stored[slot] = part.TokenIds.Span[i];
+            }
+
+        return [.. batch.Sequences.Where(p => p.Sampling is not null).Select(Choose)];
+    }
+
+    /// <summary>Empties what nobody holds, so that nothing can live on blocks that were taken away.</summary>
+    public void Forget(IEnumerable<Sequence> sequences)
+    {
+        var held = sequences.SelectMany(s => s.Table.Blocks.ToArray()).ToHashSet();
+        for (int slot = 0; slot < _stored.Length; slot++)
+            if (!held.Contains(slot / blockSize))
+                _stored[slot] = Empty;
+    }
+
+    /// <summary>The token that follows a context.</summary>
+    public static int Next(IEnumerable<int> context, SamplingRow row)
+    {
+        uint hash = 2166136261;
+        foreach (int token in context)
+            hash = (hash ^ (uint)token) * 16777619;
+        hash = (hash ^ (uint)row.Position) * 16777619;
+        int next = (int)((hash ^ hash >> 15) % Vocabulary);
+        while ((row.Forbidden?.Contains(next) ?? false) || !(row.Allowed?.Contains(next) ?? true))
+            next = (next + 1) % Vocabulary;
+        return next;
+    }
+
+    private SampledToken Choose(ScheduledSequence part)
+    {
+        int length = part.Computed + part.TokenIds.Length;
+        var context = Enumerable.Range(0, length).Select(position => _stored[Slot(part, position)]).ToArray();
+        Assert.DoesNotContain(Empty, context);
+        return new SampledToken(Next(context, part.Sampling!), 0, 0, null);
+    }
+
+    private int Slot(ScheduledSequence part, int position) => part.Blocks.Span[position / blockSize] * blockSize + position % blockSize;
+}
+
+/// <summary>A scheduler with a fake model behind it: drives steps, collects outputs and checks the invariants after each operation.</summary>
+internal sealed class SchedulerFixture
+{
+    private readonly SchedulerLimits _limits;
+    private readonly FakeRunner _runner;
+    private readonly Dictionary<Sequence, List<TokenOutput>> _outputs = [];
+    private readonly Dictionary<Sequence, string> _errors = [];
+
+    public SchedulerFixture(int numBlocks, int blockSize, int maxSequences, int maxTokens, int? maxLength = null)
+    {
+        _limits = new SchedulerLimits(maxSequences, maxTokens, maxLength ?? numBlocks * blockSize);
+        Blocks = new BlockManager(numBlocks, blockSize);
+        Scheduler = new Scheduler(Blocks, _limits);
+        _runner = new FakeRunner(numBlocks, blockSize);
+    }
+
+    public BlockManager Blocks { get; }
+
+    public Scheduler Scheduler { get; }
+
+    /// <summary>Every batch so far.</summary>
+    public List<ScheduledBatch> Batches { get; } = [];
+
+    /// <summary>Replaces what the model chose; null leaves it.</summary>
+    public Func<Sequence, SampledToken?>? Override { get; set; }
+
+    /// <summary>Called between Schedule and Apply.</summary>
+    public Action? DuringStep { get; set; }
+
+    public IReadOnlyList<TokenOutput> OutputsOf(Sequence sequence) => _outputs[sequence];
+
+    public IReadOnlyList<int> IdsOf(Sequence sequence) => [.. _outputs[sequence].Select(o => o.TokenId)];
+
+    public string? ErrorOf(Sequence sequence) => _errors.GetValueOrDefault(sequence);
+
+    public static GenerationRequest Request(
+        int prompt, int maxTokens, IReadOnlyList<int>? stop = null, int minTokens = 0, ITokenConstraint? constraint = null, int salt = 0) => new()
+        {
+            Id = "test",
+            PromptIds = [.. Enumerable.Range(0, prompt).Select(i => (7 * i + 3 * salt + i * i * salt) % FakeRunner.Vocabulary)],
+            Sampling = new SamplingParams { MaxTokens = maxTokens, StopTokenIds = stop ?? [], MinTokens = minTokens },
+            Constraint = constraint,
+        };
+
+    public Sequence Add(GenerationRequest request)
+    {
+        var sequence = new Sequence(request);
+        _outputs.Add(sequence, []);
+        Scheduler.Add(sequence);
+        Check();
+        return sequence;
+    }
+
+    public bool Remove(Sequence sequence)
+    {
+        bool removed = Scheduler.Remove(sequence);
+        Check();
+        return removed;
+    }
+
+    /// <summary>One step. Null when there was nothing to compute.</summary>
+    public ScheduledBatch? Step()
+    {
+        var batch = Scheduler.Schedule();
+        Check();
+        if (batch is null)
+            return null;
+        Batches.Add(batch);
+        Assert.InRange(batch.TotalTokens, 1, _limits.MaxTokens);
+        Assert.Equal(batch.TotalTokens, batch.Sequences.Sum(s => s.TokenIds.Length));
+        Assert.True(Scheduler.Running.Count <= _limits.MaxSequences);
+
+        // The rows carry no names: the block tables tell whose they are.
+        var sampling = batch.Sequences.Where(p => p.Sampling is not null)
+            .Select(p => Scheduler.Running.Single(s => s.Table.Blocks.Span[0] == p.Blocks.Span[0])).ToList();
+        var sampled = _runner.Execute(batch).Select((token, i) => Override?.Invoke(sampling[i]) ?? token).ToList();
+        DuringStep?.Invoke();
+        Scheduler.Apply(sampled, Deliver);
+        Check();
+        return batch;
+    }
+
+    /// <summary>Steps until nothing is left.</summary>
+    /// <returns>Number of steps.</returns>
+    public int Run(int limit = 10_000)
+    {
+        int steps = 0;
+        while (!Scheduler.IsIdle)
+        {
+            Assert.True(++steps <= limit, "no end");
+            Assert.True(Step() is not null || Scheduler.Rejected.Count > 0, "work remains, but nothing was scheduled");
+        }
+
+        Assert.Equal(0, Blocks.UsedBlocks);
+        return steps;
+    }
+
+    /// <summary>What a request gives when it is alone: no scheduler, no blocks.</summary>
+    public static (List<int> Ids, FinishReason Reason) Alone(GenerationRequest request, int maxLength)
+    {
+        var all = request.PromptIds.ToList();
+        var sampling = request.Sampling;
+        for (int position = 0; ; position++)
+        {
+            int next = FakeRunner.Next(all, new SamplingRow(sampling, position, null, position < sampling.MinTokens ? sampling.StopTokenIds : null));
+            all.Add(next);
+            bool stop = sampling.StopTokenIds.Contains(next);
+            if (stop || position + 1 == sampling.MaxTokens || all.Count == maxLength)
+                return (all[request.PromptIds.Count..], stop ? FinishReason.Stop : FinishReason.Length);
+        }
+    }
+
+    /// <summary>Compares a finished sequence's events with the lone run.</summary>
+    public void AssertAsAlone(Sequence sequence)
+    {
+        var (ids, reason) = Alone(sequence.Request, _limits.MaxLength);
+        Assert.Equal(ids, IdsOf(sequence));
+        Assert.Equal(reason, OutputsOf(sequence)[^1].FinishReason);
+        Assert.All(OutputsOf(sequence).SkipLast(1), o => Assert.Null(o.FinishReason));
+        Assert.Equal(SequenceStatus.Finished, sequence.Status);
+    }
+
+    private void Check()
+    {
+        Scheduler.CheckIntegrity();
+        _runner.Forget(Scheduler.All);
+    }
+
+    private void Deliver(Sequence sequence, TokenOutput? output, string? error)
+    {
+        if (output is null)
+            _errors.Add(sequence, error!);
+        else
+            _outputs[sequence].Add(output);
+    }
+}
