@@ -57,8 +57,9 @@ public sealed class ModelConfigReader
                 throw new ModelLoadException($"{source} is not a JSON object.");
             return new ModelConfigReader(document.RootElement, source).Build();
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
+            // InvalidOperationException: a string that is no text, for example half a surrogate pair.
             throw new ModelLoadException($"{source} is not valid JSON: {e.Message}", e);
         }
     }

@@ -132,7 +132,7 @@ public sealed class SafetensorsCheckpoint : Checkpoint
                 shards[entry.Name] = CheckShardName(indexPath, entry.Value);
             return shards;
         }
-        catch (JsonException e)
+        catch (Exception e) when (e is JsonException or InvalidOperationException)
         {
             throw new ModelLoadException($"'{indexPath}' is not valid JSON: {e.Message}", e);
         }

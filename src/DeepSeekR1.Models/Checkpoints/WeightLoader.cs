@@ -110,6 +110,8 @@ public static partial class WeightLoader
                     missing.Add(name);
                 else if (!scales.Shape.SequenceEqual(shape))
                     misshaped.Add($"{name} is [{string.Join(", ", scales.Shape)}], wanted is [{string.Join(", ", shape)}]");
+                else if (scales.Type is not (DType.Float32 or DType.BFloat16 or DType.Float16 or DType.Float64))
+                    misshaped.Add($"{name} is {scales.Type}, wanted is a float type");
                 return;
             case DType.Float8E4M3:
                 misshaped.Add($"{stored.Name} is FP8, but config.json has no quantization_config with weight_block_size");

@@ -205,6 +205,7 @@ public class ModelConfigReaderTests
     [InlineData("", "config.json is not valid JSON: ")]
     [InlineData("{\"vocab_size\": 1,}", "config.json is not valid JSON: ")]
     [InlineData("not json", "config.json is not valid JSON: ")]
+    [InlineData("{\"model_type\": \"\\ud800\"}", "config.json is not valid JSON: ")]
     [InlineData("[]", "config.json is not a JSON object.")]
     [InlineData("null", "config.json is not a JSON object.")]
     public void Parse_WhatIsNotAnObject_IsRefused(string text, string message)

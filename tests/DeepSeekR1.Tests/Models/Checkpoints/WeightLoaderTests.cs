@@ -66,6 +66,14 @@ public class WeightLoaderTests
     }
 
     [GoldenFact]
+    public void Load_Fp8WithIntegerScales_IsRefused()
+    {
+        using var copy = CheckpointCopy.Of("deepseek-v3-fp8-mtp");
+        Merge(copy, tensors => tensors[Mlp + "down_proj.weight_scale_inv"] = Zeros("I32", 4, 2, 3));
+        Assert.Contains("model.layers.0.mlp.down_proj.weight_scale_inv is Int32, wanted is a float type", Refusal(copy.Folder), StringComparison.Ordinal);
+    }
+
+    [GoldenFact]
     public void Load_Fp8WithoutQuantizationConfig_IsRefused()
     {
         using var copy = CheckpointCopy.Of("deepseek-v3-fp8-mtp");
