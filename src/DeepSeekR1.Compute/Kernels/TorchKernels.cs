@@ -127,9 +127,12 @@ public class TorchKernels : KernelSet
 
         // Heads that share keys become rows of one product: [G, perGroup * t, D].
         using var grouped = q.reshape(t, groups, perGroup, width).permute(1, 2, 0, 3).reshape(groups, perGroup * t, width);
-        using var scaled = grouped * scale;
-        using var keysByGroup = k.permute(1, 2, 0);
-        using var scores = scaled.matmul(keysByGroup).to(ScalarType.Float32).view(groups, perGroup, t, length);
+        // Scores in float32 whatever the type: rounded scores move weights by percents.
+        using var wide = grouped.to(ScalarType.Float32);
+        using var scaled = wide * scale;
+        using var wideKeys = k.to(ScalarType.Float32);
+        using var keysByGroup = wideKeys.permute(1, 2, 0);
+        using var scores = scaled.matmul(keysByGroup).view(groups, perGroup, t, length);
         long visible = length - totalRows + firstRow;
         using var masked = t == 1 && visible + 1 == length ? scores.alias() : HideFuture(scores, visible);
         using var weights = masked.softmax(-1).to(v.dtype).view(groups, perGroup * t, length);
