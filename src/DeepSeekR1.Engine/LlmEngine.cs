@@ -237,6 +237,7 @@ public sealed class LlmEngine : IAsyncDisposable
         if (!_scheduler.Remove(sequence))
             return;
         _cancelled++;
+        _snapshot = TakeSnapshot();
         sequence.Outputs?.TryWrite(new TokenOutput(-1, FinishReason: FinishReason.Cancelled));
         End(sequence, null);
     }
@@ -250,10 +251,16 @@ public sealed class LlmEngine : IAsyncDisposable
         }
 
         _generatedTokens++;
-        sequence.Outputs?.TryWrite(output);
         if (output.FinishReason is null)
+        {
+            sequence.Outputs?.TryWrite(output);
             return;
+        }
+
+        // Who sees a request end must find it ended in the counters.
         _finished++;
+        _snapshot = TakeSnapshot();
+        sequence.Outputs?.TryWrite(output);
         End(sequence, null);
     }
 
