@@ -92,6 +92,15 @@ public static unsafe class TorchShim
         return Call("mkldnn::_reorder_linear_weight"u8, stack);
     }
 
+    /// <summary>Bytes of a weight that <see cref="PackLinear"/> laid out.</summary>
+    public static long PackedBytes(Tensor packed)
+    {
+        ulong* stack = stackalloc ulong[8];
+        stack[0] = Handle(packed);
+        Dispatch("mkldnn::_nbytes"u8, stack);
+        return (long)stack[0];
+    }
+
     /// <summary>x [M, K] times a packed weight, plus bias: [M, N] in x's type.</summary>
     public static Tensor PackedLinear(Tensor x, Tensor packed, Tensor? bias)
     {
@@ -162,11 +171,16 @@ public static unsafe class TorchShim
 
     private static Tensor Call(ReadOnlySpan<byte> op, ulong* stack)
     {
+        Dispatch(op, stack);
+        return Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
+    }
+
+    private static void Dispatch(ReadOnlySpan<byte> op, ulong* stack)
+    {
         byte none = 0;
         fixed (byte* name = op)
             if (torch_call_dispatcher(name, &none, stack, AbiVersion) != 0)
                 throw new InvalidOperationException($"libtorch refused {Encoding.ASCII.GetString(op)}; its message is on stderr.");
-        return Tensor.UnsafeCreateTensor((IntPtr)stack[0]);
     }
 
     private static void Check(int status, string operation)

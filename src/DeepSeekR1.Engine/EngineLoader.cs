@@ -76,6 +76,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
             reports.Add(WeightLoader.Load(
                 models[^1],
                 checkpoint,
+                new LoadOptions(options.Dequantize),
                 done => Report("weights", ShareOfReading + (ShareOfWeights - ShareOfReading) * (rank.Rank + done) / ranks.Count),
                 cancellation));
         }
@@ -87,7 +88,9 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
     {
         var (rank, report) = (ranks[0], reports[0]);
         string over = ranks.Count == 1 ? "" : $" over {ranks.Count} ranks";
-        log($"{config.Architecture}: {report.Parameters:N0} parameters, {Size(reports.Sum(r => r.Bytes))} as {Name(rank.Type)} on {rank.Device}{over}.");
+        log($"{config.Architecture}: {report.Parameters:N0} parameters, {Size(reports.Sum(r => r.Bytes))}, computed in {Name(rank.Type)} on {rank.Device}{over}.");
+        foreach (var (format, parameters, bytes) in report.Formats)
+            log($"  {format}: {parameters:N0} parameters, {Size(bytes)}{(ranks.Count == 1 ? "" : " on rank 0")}, {(double)bytes / parameters:0.000} bytes a parameter.");
         if (report.Ignored.Count > 0)
             log($"{report.Ignored.Count} tensors of the checkpoint are not used: {string.Join(", ", report.Ignored.Take(5))}{(report.Ignored.Count > 5 ? ", ..." : "")}");
         log($"Kernels: {rank.Kernels.Description}.");
@@ -106,6 +109,10 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         InRange("--block-size", options.BlockSize, 1, 1024);
         InRange("--max-queue", options.MaxQueue, 1, 1 << 20);
         InRange("--tensor-parallel-size", options.TensorParallelSize, 1, 64);
+        if (options.ActivationScheme is not ("weight-only" or "dynamic"))
+            throw new ModelLoadException($"--activation-scheme is '{options.ActivationScheme}'; it must be weight-only or dynamic.");
+        if (options.Dequantize && options.ActivationScheme == "dynamic")
+            throw new ModelLoadException("--activation-scheme dynamic rounds the inputs of FP8 weights, and --dequantize leaves none. Give one of them.");
         if (options.MaxNumBatchedTokens < options.MaxNumSeqs)
             throw new ModelLoadException(
                 $"--max-num-batched-tokens ({options.MaxNumBatchedTokens}) is below --max-num-seqs ({options.MaxNumSeqs}): not every sequence could get a token each step. Raise the first or lower the second.");
@@ -119,7 +126,8 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
             throw new ModelLoadException(
                 $"--tensor-parallel-size {options.TensorParallelSize} on CUDA needs NCCL between the GPUs, which comes with GPU ranks. Use --device cpu, or 1 rank.");
         var type = ChooseType(config, device);
-        var kernels = cpu ? CpuKernels.CreateOrReference() : new TorchKernels();
+        bool dynamic = options.ActivationScheme == "dynamic";
+        var kernels = cpu ? CpuKernels.CreateOrReference(dynamic) : new TorchKernels { DynamicActivations = dynamic };
         IReadOnlyList<Communicator> members = options.TensorParallelSize == 1 ? [new SingleRank()] : group.Members();
         return [.. members.Select(m => new RankContext(m, options.WrapKernels?.Invoke(m.Rank, kernels) ?? kernels, device, type))];
     }

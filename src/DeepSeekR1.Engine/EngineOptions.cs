@@ -11,6 +11,14 @@ public sealed record EngineOptions
     /// <summary>Compute type: auto, float32, bfloat16 or float16.</summary>
     public string DType { get; init; } = "auto";
 
+    /// <summary>Decode quantized weights to the compute type instead of keeping them as they are.</summary>
+    public bool Dequantize { get; init; }
+
+    /// <summary>
+    /// weight-only multiplies FP8 weights with inputs as they are; dynamic rounds the inputs to FP8 too, per row and 128 channels.
+    /// </summary>
+    public string ActivationScheme { get; init; } = "weight-only";
+
     /// <summary>auto, cpu or cuda.</summary>
     public string Device { get; init; } = "auto";
 

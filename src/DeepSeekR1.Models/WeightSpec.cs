@@ -1,3 +1,5 @@
+using DeepSeekR1.Compute.Kernels;
+using DeepSeekR1.Compute.Quantization;
 using DeepSeekR1.Models.Checkpoints;
 using static TorchSharp.torch;
 
@@ -21,68 +23,143 @@ public sealed record WeightSpec(string Name, long[] Shape, TensorSlice Slice, We
     public long Count => Shape.Aggregate(1L, (product, dimension) => product * dimension);
 }
 
-/// <summary>
-/// A weight that is filled from one or more checkpoint tensors. Owned by its layer; the loader fills it, and when the last part
-/// has come it is handed over.
-/// </summary>
-public sealed class Weight : IDisposable
+/// <summary>What becomes of a weight when all its parts have come.</summary>
+public enum WeightForm
 {
-    private readonly RankContext _rank;
-    private readonly Action<Tensor>? _complete;
-    private readonly long _rowsPerItem;
-    private Tensor? _value;
-    private long _elementsLeft;
+    /// <summary>A dense tensor; quantized parts are decoded.</summary>
+    Dense,
 
-    /// <summary>Declares a weight.</summary>
-    /// <param name="rank">Device and compute type.</param>
-    /// <param name="shape">Shape on this rank.</param>
-    /// <param name="type">Element type; null takes the compute type.</param>
-    /// <param name="complete">
-    /// Called with the finished dense tensor, which may be a view of mapped memory; the weight then keeps nothing. Null keeps it.
-    /// </param>
-    public Weight(RankContext rank, long[] shape, ScalarType? type = null, Action<Tensor>? complete = null)
-    {
-        _rank = rank;
-        Shape = shape;
-        Type = type ?? rank.Type;
-        _complete = complete;
-        _elementsLeft = shape.Aggregate(1L, (product, dimension) => product * dimension);
-        _rowsPerItem = shape.Length > 1 ? shape[1] : 1;
-    }
+    /// <summary>As it came, dense or quantized, never packed: the layer needs views of it.</summary>
+    Unpacked,
+
+    /// <summary>As it came, in the kernels' form for linear layers.</summary>
+    Prepared,
+}
+
+/// <summary>
+/// A weight that is filled from one or more checkpoint tensors, dense or quantized. Owned by its layer; the loader fills it.
+/// </summary>
+/// <param name="rank">Device, compute type and kernels.</param>
+/// <param name="shape">Shape on this rank.</param>
+/// <param name="form">What is kept.</param>
+/// <param name="type">Element type of a dense weight; null takes the compute type.</param>
+public sealed class Weight(RankContext rank, long[] shape, WeightForm form = WeightForm.Dense, ScalarType? type = null) : IDisposable
+{
+    private readonly long _rowsPerItem = shape.Length > 1 ? shape[1] : 1;
+    private readonly SortedDictionary<long, QuantizedTensor> _parts = [];
+    private Tensor? _value;
+    private LinearWeight? _prepared;
+    private long _elementsLeft = shape.Aggregate(1L, (product, dimension) => product * dimension);
 
     /// <summary>Shape on this rank.</summary>
-    public long[] Shape { get; }
+    public long[] Shape { get; } = shape;
 
-    /// <summary>Element type in memory.</summary>
-    public ScalarType Type { get; }
+    /// <summary>Element type in memory when dense.</summary>
+    public ScalarType Type { get; } = type ?? rank.Type;
 
-    /// <summary>The dense tensor; only for weights without a completion.</summary>
+    /// <summary>
+    /// Whether quantizing a checkpoint takes this matrix: attention, MLP and experts. Embedding, head, norms and routers stay dense,
+    /// as in R1 (quantization_config of the published files).
+    /// </summary>
+    public bool Quantizable { get; init; }
+
+    /// <summary>Whether quantized parts stay quantized.</summary>
+    public bool KeepsQuantized => form != WeightForm.Dense;
+
+    /// <summary>The dense tensor; only of the dense form.</summary>
     public Tensor Value => _value ?? throw new InvalidOperationException("The weight is not loaded.");
+
+    /// <summary>The weight for linear layers; not of the dense form.</summary>
+    public LinearWeight Prepared => _prepared ?? throw new InvalidOperationException("The weight is not loaded.");
+
+    /// <summary>Numbers that it holds on this rank.</summary>
+    public long Elements => Shape.Aggregate(1L, (product, dimension) => product * dimension);
+
+    /// <summary>How it is kept in memory: a quantized format, or an element type, packed or not.</summary>
+    public string Format => _prepared switch
+    {
+        { Parts: { } parts } => parts[0].Format,
+        { IsPacked: true } => TypeName + ", packed",
+        _ => TypeName,
+    };
+
+    /// <summary>Bytes that it takes in memory now.</summary>
+    public long Bytes => _prepared?.Bytes ?? (_value is { } value ? value.numel() * value.element_size() : 0);
 
     /// <summary>Takes a part: rows of a matrix or a run of a vector. The argument stays the caller's.</summary>
     public void Fill(long row, Tensor part)
     {
-        using var typed = part.to(Type).to(_rank.Device);
-        long count = typed.numel();
-        bool whole = count == _elementsLeft && _value is null;
-        _elementsLeft -= count;
-        if (whole && _complete is not null)
-        {
-            _complete(typed);
-            return;
-        }
+        // A weight is either quantized or dense as a whole.
+        foreach (var (at, earlier) in _parts)
+            CopyDecoded(at, earlier);
+        _parts.Clear();
+        using var typed = part.to(Type).to(rank.Device);
+        bool whole = typed.numel() == _elementsLeft && _value is null;
+        _elementsLeft -= typed.numel();
+        if (whole && form == WeightForm.Prepared)
+            _prepared = rank.Kernels.Prepare(typed);
+        else
+            Copy(row, typed);
+        Complete();
+    }
 
-        _value ??= empty(Shape, Type, _rank.Device).DetachFromDisposeScope();
-        using (var rows = _value.narrow(0, row, count / _rowsPerItem))
-            rows.copy_(typed.reshape(rows.shape));
-        if (_elementsLeft == 0 && _complete is not null)
+    /// <summary>Takes a quantized part, and owns it from now on.</summary>
+    public void Fill(long row, QuantizedTensor part)
+    {
+        _elementsLeft -= part.Rows * part.Columns;
+        if (KeepsQuantized && _value is null)
+            _parts.Add(row, part);
+        else
+            CopyDecoded(row, part);
+        Complete();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _value?.Dispose();
+        _prepared?.Dispose();
+        foreach (var part in _parts.Values)
+            part.Dispose();
+    }
+
+    private string TypeName => Type.ToString().ToLowerInvariant();
+
+    private void Complete()
+    {
+        if (_elementsLeft != 0 || _prepared is not null)
+            return;
+        if (_parts.Count > 0)
         {
-            _complete(_value);
-            _value.Dispose();
+            _prepared = new LinearWeight([.. _parts.Values]);
+            _parts.Clear();
+        }
+        else if (form == WeightForm.Prepared)
+        {
+            _prepared = rank.Kernels.Prepare(Value);
+            Value.Dispose();
+            _value = null;
+        }
+        else if (form == WeightForm.Unpacked)
+        {
+            _prepared = new LinearWeight(Value, false);
             _value = null;
         }
     }
 
-    /// <inheritdoc/>
-    public void Dispose() => _value?.Dispose();
+    private void CopyDecoded(long row, QuantizedTensor part)
+    {
+        using (part)
+        {
+            using var decoded = part.Dequantize();
+            Copy(row, decoded);
+        }
+    }
+
+    private void Copy(long row, Tensor part)
+    {
+        _value ??= empty(Shape, Type, rank.Device).DetachFromDisposeScope();
+        using var rows = _value.narrow(0, row, part.numel() / _rowsPerItem);
+        rows.copy_(part.reshape(rows.shape));
+    }
 }

@@ -11,7 +11,7 @@ namespace DeepSeekR1.Compute.Kernels;
 /// the paged cache in place, and row operations are one pass instead of a chain of library calls. float32 and bfloat16;
 /// float16 takes the reference. Inference only: nothing here has a gradient.
 /// </summary>
-public sealed unsafe class CpuKernels : TorchKernels
+public sealed unsafe partial class CpuKernels : TorchKernels
 {
     /// <summary>Up to this many query rows per sequence attention runs in place; longer chunks are matrix products.</summary>
     private const int MaxRowsInPlace = 8;
@@ -21,10 +21,13 @@ public sealed unsafe class CpuKernels : TorchKernels
 
     /// <inheritdoc/>
     public override string Description
-        => "linear: oneDNN packed; norm, gate, rope and attention of up to 8 rows: SIMD; longer attention, experts' routing: libtorch; float16: libtorch";
+        => $"linear: oneDNN packed, quantized weights SIMD up to {MaxFusedRows} rows, else decoded in pieces for libtorch; norm, gate, rope and attention of up to 8 rows: SIMD; longer attention, experts' routing: libtorch; float16: libtorch";
 
     /// <summary>These kernels where the processor has what they need, else the reference.</summary>
-    public static KernelSet CreateOrReference() => Avx2.IsSupported && OperatingSystem.IsLinux() ? new CpuKernels() : new TorchKernels();
+    /// <param name="dynamicActivations">See <see cref="KernelSet.DynamicActivations"/>.</param>
+    public static KernelSet CreateOrReference(bool dynamicActivations = false) => Avx2.IsSupported && OperatingSystem.IsLinux()
+        ? new CpuKernels { DynamicActivations = dynamicActivations }
+        : new TorchKernels { DynamicActivations = dynamicActivations };
 
     /// <inheritdoc/>
     public override LinearWeight Prepare(Tensor weight) => CanPack(weight.dtype)
@@ -33,7 +36,11 @@ public sealed unsafe class CpuKernels : TorchKernels
 
     /// <inheritdoc/>
     public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias)
-        => weight.IsPacked ? TorchShim.PackedLinear(x, weight.Data, bias) : base.Linear(x, weight, bias);
+    {
+        if (weight.IsPacked)
+            return TorchShim.PackedLinear(x, weight.Data, bias);
+        return weight.Parts is { } parts && IsSupported(x.dtype) ? QuantizedLinear(x, parts, bias) : base.Linear(x, weight, bias);
+    }
 
     /// <inheritdoc/>
     public override Tensor RmsNorm(Tensor x, Tensor weight, double eps)

@@ -21,6 +21,14 @@ internal static unsafe class CpuMath
         return float.IsNaN(value) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 
+    /// <summary>Eight numbers rounded to bfloat16, each in the lower half of its lane. Not for NaN.</summary>
+    public static Vector256<uint> NarrowBits(Vector256<float> values)
+    {
+        var bits = values.AsUInt32();
+        var odd = Vector256.ShiftRightLogical(bits, 16) & Vector256<uint>.One;
+        return Vector256.ShiftRightLogical(bits + Vector256.Create(0x7FFFu) + odd, 16);
+    }
+
     /// <summary>16 bfloat16 values as floats.</summary>
     public static Vector512<float> Widen16(ushort* at)
         => Vector512.ShiftLeft(Vector512.Create(Vector256.WidenLower(Vector256.Load(at)), Vector256.WidenUpper(Vector256.Load(at))), 16).AsSingle();

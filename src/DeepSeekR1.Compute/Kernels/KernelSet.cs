@@ -1,14 +1,40 @@
+using DeepSeekR1.Compute.Quantization;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Compute.Kernels;
 
-/// <summary>A linear layer's weight in the form that a kernel set wants it. Owned by the layer.</summary>
-/// <param name="Data">The dense [N, K] weight, or an opaque packed copy.</param>
-/// <param name="IsPacked">True when <paramref name="Data"/> is opaque.</param>
-public sealed record LinearWeight(Tensor Data, bool IsPacked) : IDisposable
+/// <summary>
+/// A linear layer's weight in the form that a kernel set wants it: dense, packed or quantized. Owned by the layer.
+/// </summary>
+public sealed class LinearWeight : IDisposable
 {
+    private readonly Tensor? _data;
+
+    /// <summary>Takes over a dense [N, K] weight, or an opaque packed copy of one.</summary>
+    public LinearWeight(Tensor data, bool isPacked) => (_data, IsPacked) = (data, isPacked);
+
+    /// <summary>Takes over quantized matrices of equal K that stand one under the other.</summary>
+    public LinearWeight(IReadOnlyList<QuantizedTensor> parts) => Parts = parts;
+
+    /// <summary>The dense weight, or the opaque copy.</summary>
+    public Tensor Data => _data ?? throw new InvalidOperationException("The weight is quantized.");
+
+    /// <summary>True when <see cref="Data"/> is opaque.</summary>
+    public bool IsPacked { get; }
+
+    /// <summary>The quantized matrices; null for a dense or packed weight.</summary>
+    public IReadOnlyList<QuantizedTensor>? Parts { get; }
+
+    /// <summary>Bytes that the weight takes in memory.</summary>
+    public long Bytes => Parts?.Sum(p => p.Bytes) ?? (IsPacked ? TorchShim.PackedBytes(Data) : Data.numel() * Data.element_size());
+
     /// <inheritdoc/>
-    public void Dispose() => Data.Dispose();
+    public void Dispose()
+    {
+        _data?.Dispose();
+        foreach (var part in Parts ?? [])
+            part.Dispose();
+    }
 }
 
 /// <summary>Weights of one routed expert: down(silu(gate x) * up x).</summary>
@@ -34,6 +60,12 @@ public sealed record RoutingRule(int TopK, int Groups, int TopGroups, bool Norma
 /// </remarks>
 public abstract class KernelSet
 {
+    /// <summary>
+    /// Whether the inputs of FP8 weights are rounded to FP8 as well, one scale per row and 128 channels
+    /// (quantization_config.activation_scheme "dynamic"; DeepSeek-V3 paper, section 3.3.2). False multiplies them as they are.
+    /// </summary>
+    public bool DynamicActivations { get; init; }
+
     /// <summary>Which implementation serves which operation: one line for the log.</summary>
     public abstract string Description { get; }
 
@@ -43,8 +75,11 @@ public abstract class KernelSet
     /// </summary>
     public abstract LinearWeight Prepare(Tensor weight);
 
-    /// <summary>x [T, K] times weight [N, K] transposed, plus bias [N]: [T, N] in x's type.</summary>
+    /// <summary>x [T, K] times weight [N, K] transposed, plus bias [N]: [T, N] in x's type. A quantized weight is never decoded as a whole for longer than the call.</summary>
     public abstract Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias);
+
+    /// <summary>The dense numbers of an unpacked weight, in the asked type. The caller disposes the result, which may be an alias.</summary>
+    public abstract Tensor ToDense(LinearWeight weight, ScalarType type);
 
     /// <summary>x / sqrt(mean(x^2) + eps) * weight over the last dimension, computed in float32. x [..., K], weight [K].</summary>
     public abstract Tensor RmsNorm(Tensor x, Tensor weight, double eps);

@@ -1,3 +1,4 @@
+using DeepSeekR1.Compute.Quantization;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Compute.Kernels;
@@ -15,7 +16,34 @@ public class TorchKernels : KernelSet
     public override LinearWeight Prepare(Tensor weight) => new(weight.clone().DetachFromDisposeScope(), false);
 
     /// <inheritdoc/>
-    public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias) => nn.functional.linear(x, weight.Data, bias);
+    public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias)
+    {
+        if (weight.Parts is not { } parts)
+            return nn.functional.linear(x, weight.Data, bias);
+        if (DynamicActivations && parts[0] is Fp8Tensor fp8)
+        {
+            // Products of codes need float32 sums; the result is rounded once.
+            using var rounded = Fp8Codes.RoundActivations(x, fp8.Block.Columns, fp8.ColumnOffset);
+            using var exact = ToDense(weight, ScalarType.Float32);
+            using var wideBias = bias?.to(ScalarType.Float32);
+            using var product = nn.functional.linear(rounded, exact, wideBias);
+            return product.to(x.dtype, copy: true);
+        }
+
+        using var dense = ToDense(weight, x.dtype);
+        return nn.functional.linear(x, dense, bias);
+    }
+
+    /// <inheritdoc/>
+    public override Tensor ToDense(LinearWeight weight, ScalarType type)
+    {
+        if (weight.Parts is not { } parts)
+            return weight.Data.dtype == type ? weight.Data.alias() : weight.Data.to(type);
+        var decoded = parts.Select(p => p.Dequantize()).ToList();
+        using var joined = decoded.Count == 1 ? decoded[0].alias() : cat(decoded);
+        decoded.ForEach(d => d.Dispose());
+        return joined.to(type, copy: true);
+    }
 
     /// <inheritdoc/>
     public override Tensor RmsNorm(Tensor x, Tensor weight, double eps)

@@ -25,7 +25,7 @@ public sealed class MtpHead : IDisposable
         _layer = layer;
         _embeddingNorm = new RmsNorm(rank, $"{prefix}.enorm", config.HiddenSize, config.RmsNormEps);
         _stateNorm = new RmsNorm(rank, $"{prefix}.hnorm", config.HiddenSize, config.RmsNormEps);
-        _mix = Linear.Replicated(rank, $"{prefix}.eh_proj", 2 * config.HiddenSize, config.HiddenSize);
+        _mix = Linear.Replicated(rank, $"{prefix}.eh_proj", 2 * config.HiddenSize, config.HiddenSize, quantizable: false);
         _outputNorm = new RmsNorm(rank, $"{prefix}.shared_head.norm", config.HiddenSize, config.RmsNormEps);
         Weights = [.. _embeddingNorm.Weights, .. _stateNorm.Weights, .. _mix.Weights, .. layer.Weights, .. _outputNorm.Weights];
     }

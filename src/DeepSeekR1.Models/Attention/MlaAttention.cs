@@ -53,7 +53,7 @@ public sealed class MlaAttention : IAttention
 
         _latentDown = Linear.Replicated(rank, $"{prefix}.kv_a_proj_with_mqa", hidden, _mla.LatentRank + _mla.RopeWidth);
         _latentNorm = new RmsNorm(rank, $"{prefix}.kv_a_layernorm", _mla.LatentRank, LatentNormEps);
-        _latentUp = new Weight(rank, [(long)_heads * upWidth, _mla.LatentRank]);
+        _latentUp = new Weight(rank, [(long)_heads * upWidth, _mla.LatentRank], WeightForm.Unpacked) { Quantizable = true };
         _output = Linear.ByInputs(
             rank, $"{prefix}.o_proj", config.NumHeads * _mla.ValueWidth, (firstHead * _mla.ValueWidth, _heads * _mla.ValueWidth), hidden);
         long upRows = (long)config.NumHeads * upWidth;
@@ -174,7 +174,7 @@ public sealed class MlaAttention : IAttention
         using var all = latents.Count == 1 ? latents[0].alias() : cat(latents);
         latents.ForEach(l => l.Dispose());
         using var compressed = all.narrow(-1, 0, _mla.LatentRank);
-        using var expanded = nn.functional.linear(compressed, _latentUp.Value).view(all.shape[0], _heads, -1); // [L, H, N + V]
+        using var expanded = _rank.Kernels.Linear(compressed, _latentUp.Prepared, null).view(all.shape[0], _heads, -1); // [L, H, N + V]
         using var sharedKey = all.narrow(-1, _mla.LatentRank, _mla.RopeWidth).unsqueeze(1).expand(-1, _heads, -1);
         using var keyNope = expanded.narrow(-1, 0, _mla.NopeWidth);
         using var keys = cat([keyNope, sharedKey], -1);
@@ -195,7 +195,9 @@ public sealed class MlaAttention : IAttention
     /// <summary>The absorbed form for the rows of the named sequences: [t, H, V].</summary>
     private Tensor Absorbed(Tensor nope, Tensor rope, IReadOnlyList<int> sequences, AttentionBackend backend)
     {
-        using var up = _latentUp.Value.view(_heads, -1, _mla.LatentRank); // [H, N + V, R]
+        // One copy serves both forms. Quantized, it is decoded for the time of the call: as cheap as reading a dense one.
+        using var dense = _rank.Kernels.ToDense(_latentUp.Prepared, nope.dtype);
+        using var up = dense.view(_heads, -1, _mla.LatentRank); // [H, N + V, R]
         using var keyUp = up.narrow(1, 0, _mla.NopeWidth);
         using var valueUp = up.narrow(1, _mla.NopeWidth, _mla.ValueWidth).transpose(1, 2); // [H, R, V]
         using var nopeByHead = nope.transpose(0, 1);

@@ -1,15 +1,25 @@
 using System.Text.RegularExpressions;
 using DeepSeekR1.Compute;
-using DeepSeekR1.Compute.Quantization;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Models.Checkpoints;
 
 /// <summary>What a load did.</summary>
 /// <param name="Parameters">Elements of all declared tensors, each counted once.</param>
-/// <param name="Bytes">Bytes that they take in memory in the compute type, on this rank.</param>
+/// <param name="Bytes">Bytes that they take in memory on this rank, as they are kept: dense, packed or quantized.</param>
+/// <param name="Formats">The same by format in memory, largest first.</param>
 /// <param name="Ignored">Names in the checkpoint that were left out on purpose.</param>
-public sealed record LoadReport(long Parameters, long Bytes, IReadOnlyList<string> Ignored);
+public sealed record LoadReport(long Parameters, long Bytes, IReadOnlyList<FormatShare> Formats, IReadOnlyList<string> Ignored);
+
+/// <summary>What a rank keeps in one format.</summary>
+/// <param name="Format">fp8, ..., or the type of dense weights.</param>
+/// <param name="Parameters">Numbers that it holds.</param>
+/// <param name="Bytes">Memory that they take.</param>
+public sealed record FormatShare(string Format, long Parameters, long Bytes);
+
+/// <summary>How to load.</summary>
+/// <param name="Dequantize">Decode quantized weights to the compute type instead of keeping them.</param>
+public sealed record LoadOptions(bool Dequantize = false);
 
 /// <summary>
 /// Fills a model from a checkpoint, strictly: every declared tensor must be there in its shape, and nothing else may be, known
@@ -18,7 +28,6 @@ public sealed record LoadReport(long Parameters, long Bytes, IReadOnlyList<strin
 /// </summary>
 public static partial class WeightLoader
 {
-    private const string ScaleSuffix = "_scale_inv";
     private const int NamesInMessage = 20;
 
     /// <summary>
@@ -33,57 +42,71 @@ public static partial class WeightLoader
 
     /// <summary>Loads all weights.</summary>
     /// <exception cref="ModelLoadException">Names or shapes differ; the message lists all of them.</exception>
-    public static LoadReport Load(CausalLm model, Checkpoint checkpoint, Action<double>? progress = null, CancellationToken cancellation = default)
+    public static LoadReport Load(
+        CausalLm model, Checkpoint checkpoint, LoadOptions? options = null, Action<double>? progress = null, CancellationToken cancellation = default)
     {
-        var ignored = CheckNames(model, checkpoint);
+        options ??= new LoadOptions();
+        var formats = new Dictionary<string, StoredFormat?>();
+        var ignored = CheckNames(model, checkpoint, formats);
         long total = Math.Max(1, model.Weights.Sum(s => s.Slice.Rows * s.Slice.Columns)), done = 0;
         foreach (var spec in model.Weights)
         {
             cancellation.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             using var mode = no_grad();
-            spec.Target.Fill(spec.TargetRow, ReadDense(checkpoint, spec, model.Config));
+            Fill(spec, checkpoint, formats[spec.Name], options);
             done += spec.Slice.Rows * spec.Slice.Columns;
             progress?.Invoke((double)done / total);
         }
 
-        long bytes = model.Weights.Sum(s => s.Slice.Rows * s.Slice.Columns * (s.Target.Type == ScalarType.Float32 ? 4 : 2));
-        return new LoadReport(model.Weights.Sum(s => s.Count), bytes, ignored);
+        var targets = model.Weights.Select(s => s.Target).Distinct().ToList();
+        var byFormat = targets.GroupBy(t => t.Format)
+            .Select(g => new FormatShare(g.Key, g.Sum(t => t.Elements), g.Sum(t => t.Bytes)))
+            .OrderByDescending(share => share.Bytes).ToList();
+        return new LoadReport(model.Weights.Sum(s => s.Count), byFormat.Sum(share => share.Bytes), byFormat, ignored);
     }
 
-    private static Tensor ReadDense(Checkpoint checkpoint, WeightSpec spec, ModelConfig config)
+    private static void Fill(WeightSpec spec, Checkpoint checkpoint, StoredFormat? format, LoadOptions options)
     {
-        var stored = checkpoint.Find(spec.Name);
-        var part = checkpoint.Read(spec.Name, spec.Slice);
-        return stored.Type == DType.Float8E4M3 ? Dequantize(checkpoint, spec, part, config.Fp8Block!.Value) : part;
-    }
+        if (format is null)
+        {
+            spec.Target.Fill(spec.TargetRow, checkpoint.Read(spec.Name, spec.Slice));
+            return;
+        }
 
-    /// <summary>Reads the scales of every block that the slice touches, from whichever shard holds them.</summary>
-    private static Tensor Dequantize(Checkpoint checkpoint, WeightSpec spec, Tensor codes, (int Rows, int Columns) block)
-    {
-        var slice = spec.Slice;
-        long firstRow = slice.Row / block.Rows, lastRow = (slice.Row + slice.Rows - 1) / block.Rows;
-        long firstColumn = slice.Column / block.Columns, lastColumn = (slice.Column + slice.Columns - 1) / block.Columns;
-        using var scales = checkpoint.Read(
-            spec.Name + ScaleSuffix, new TensorSlice(firstRow, lastRow - firstRow + 1, firstColumn, lastColumn - firstColumn + 1));
-        using var typed = scales.to(ScalarType.Float32);
-        return Fp8Blocks.Dequantize(codes, typed, block, (int)(slice.Row % block.Rows), (int)(slice.Column % block.Columns));
+        try
+        {
+            var part = format.Read(checkpoint, spec);
+            if (spec.Target.KeepsQuantized && !options.Dequantize)
+                spec.Target.Fill(spec.TargetRow, part);
+            else
+                using (part)
+                    spec.Target.Fill(spec.TargetRow, part.Dequantize());
+        }
+        catch (ModelLoadException e)
+        {
+            throw new ModelLoadException($"'{checkpoint.Location}', tensor {spec.Name}: {e.Message}", e);
+        }
     }
 
     /// <summary>Compares names and shapes. Returns the leftovers that are known and harmless.</summary>
-    private static List<string> CheckNames(CausalLm model, Checkpoint checkpoint)
+    private static List<string> CheckNames(CausalLm model, Checkpoint checkpoint, Dictionary<string, StoredFormat?> formats)
     {
         var wanted = new HashSet<string>();
         List<string> missing = [], misshaped = [];
         foreach (var spec in model.Weights)
         {
-            wanted.Add(spec.Name);
-            if (!checkpoint.Tensors.TryGetValue(spec.Name, out var stored))
-                missing.Add(spec.Name);
-            else if (!stored.Shape.SequenceEqual(spec.Shape))
-                misshaped.Add($"{spec.Name} is [{string.Join(", ", stored.Shape)}], wanted is [{string.Join(", ", spec.Shape)}]");
-            else
-                CheckType(checkpoint, stored, model.Config, wanted, missing, misshaped);
+            formats[spec.Name] = StoredFormat.Of(checkpoint, spec, model.Config);
+            foreach (var (name, shape, types) in formats[spec.Name]?.Tensors(spec) ?? [(spec.Name, spec.Shape, StoredFormat.FloatTypes)])
+            {
+                wanted.Add(name);
+                if (!checkpoint.Tensors.TryGetValue(name, out var stored))
+                    missing.Add(name);
+                else if (!stored.Shape.SequenceEqual(shape))
+                    misshaped.Add($"{name} is [{string.Join(", ", stored.Shape)}], wanted is [{string.Join(", ", shape)}]");
+                else if (!types.Contains(stored.Type))
+                    misshaped.Add(WrongType(stored, types));
+            }
         }
 
         var extra = checkpoint.Tensors.Keys.Where(name => !wanted.Contains(name)).Order().ToList();
@@ -95,32 +118,9 @@ public static partial class WeightLoader
         return extra;
     }
 
-    private static void CheckType(
-        Checkpoint checkpoint, StoredTensor stored, ModelConfig config, HashSet<string> wanted, List<string> missing, List<string> misshaped)
-    {
-        switch (stored.Type)
-        {
-            case DType.Float32 or DType.BFloat16 or DType.Float16 or DType.Float64:
-                return;
-            case DType.Float8E4M3 when stored.Shape.Length == 2 && config.Fp8Block is { } block:
-                var name = stored.Name + ScaleSuffix;
-                long[] shape = [(stored.Shape[0] + block.Rows - 1) / block.Rows, (stored.Shape[1] + block.Columns - 1) / block.Columns];
-                wanted.Add(name);
-                if (!checkpoint.Tensors.TryGetValue(name, out var scales))
-                    missing.Add(name);
-                else if (!scales.Shape.SequenceEqual(shape))
-                    misshaped.Add($"{name} is [{string.Join(", ", scales.Shape)}], wanted is [{string.Join(", ", shape)}]");
-                else if (scales.Type is not (DType.Float32 or DType.BFloat16 or DType.Float16 or DType.Float64))
-                    misshaped.Add($"{name} is {scales.Type}, wanted is a float type");
-                return;
-            case DType.Float8E4M3:
-                misshaped.Add($"{stored.Name} is FP8, but config.json has no quantization_config with weight_block_size");
-                return;
-            default:
-                misshaped.Add($"{stored.Name} is {stored.Type}, wanted is a float type");
-                return;
-        }
-    }
+    private static string WrongType(StoredTensor stored, IReadOnlyList<DType> types) => stored.Type == DType.Float8E4M3
+        ? $"{stored.Name} is FP8, but config.json has no quantization_config with weight_block_size"
+        : $"{stored.Name} is {stored.Type}, wanted is {(types == StoredFormat.FloatTypes ? "a float type" : string.Join(" or ", types))}";
 
     private static bool IsLeftover(string name, ModelConfig config)
     {

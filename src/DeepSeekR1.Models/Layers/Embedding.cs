@@ -27,7 +27,7 @@ public sealed class Embedding : IDisposable
         _vocabulary = vocabulary;
         (_first, _count) = rank.Range(vocabulary);
         _table = new Weight(rank, [_count, hidden]);
-        _head = tied ? null : Linear.ByOutputs(rank, [LinearPart.Split(rank, HeadName[..^".weight".Length], vocabulary)], hidden);
+        _head = tied ? null : Linear.ByOutputs(rank, [LinearPart.Split(rank, HeadName[..^".weight".Length], vocabulary)], hidden, quantizable: false);
         Weights = [new WeightSpec(EmbeddingName, [vocabulary, hidden], new(_first, _count, 0, hidden), _table), .. _head?.Weights ?? []];
     }
 

@@ -31,16 +31,17 @@ public sealed class Linear : IDisposable
 {
     private readonly RankContext _rank;
     private readonly bool _sumOverRanks, _addsBias;
+    private readonly Weight _weight;
     private readonly Weight? _bias;
-    private LinearWeight? _weight;
 
-    private Linear(RankContext rank, IReadOnlyList<LinearPart> parts, int inputs, (int First, int Count) ownInputs, bool bias, bool sumOverRanks)
+    private Linear(
+        RankContext rank, IReadOnlyList<LinearPart> parts, int inputs, (int First, int Count) ownInputs, bool bias, bool sumOverRanks, bool quantizable)
     {
         _rank = rank;
         _sumOverRanks = sumOverRanks && rank.WorldSize > 1;
         Inputs = ownInputs.Count;
         Outputs = parts.Sum(p => p.Count);
-        var weight = new Weight(rank, [Outputs, Inputs], null, dense => _weight = rank.Kernels.Prepare(dense));
+        _weight = new Weight(rank, [Outputs, Inputs], WeightForm.Prepared) { Quantizable = quantizable };
 
         // Partial sums are added up, so only one rank may add the bias.
         _addsBias = Inputs == inputs || rank.Rank == 0;
@@ -49,7 +50,7 @@ public sealed class Linear : IDisposable
         long row = 0;
         foreach (var part in parts)
         {
-            specs.Add(new WeightSpec($"{part.Name}.weight", [part.Outputs, inputs], new TensorSlice(part.First, part.Count, ownInputs.First, Inputs), weight, row));
+            specs.Add(new WeightSpec($"{part.Name}.weight", [part.Outputs, inputs], new TensorSlice(part.First, part.Count, ownInputs.First, Inputs), _weight, row));
             if (_bias is not null)
                 specs.Add(new WeightSpec($"{part.Name}.bias", [part.Outputs], new TensorSlice(part.First, part.Count, 0, 1), _bias, row));
             row += part.Count;
@@ -68,20 +69,20 @@ public sealed class Linear : IDisposable
     public IReadOnlyList<WeightSpec> Weights { get; }
 
     /// <summary>The weight in the kernels' form.</summary>
-    public LinearWeight Prepared => _weight ?? throw new InvalidOperationException("The layer is not loaded.");
+    public LinearWeight Prepared => _weight.Prepared;
 
     /// <summary>Every rank computes everything.</summary>
-    public static Linear Replicated(RankContext rank, string name, int inputs, int outputs, bool bias = false)
-        => ByOutputs(rank, [LinearPart.Whole(name, outputs)], inputs, bias);
+    public static Linear Replicated(RankContext rank, string name, int inputs, int outputs, bool bias = false, bool quantizable = true)
+        => ByOutputs(rank, [LinearPart.Whole(name, outputs)], inputs, bias, quantizable);
 
     /// <summary>Each rank computes its run of every part's outputs.</summary>
-    public static Linear ByOutputs(RankContext rank, IReadOnlyList<LinearPart> parts, int inputs, bool bias = false)
-        => new(rank, parts, inputs, (0, inputs), bias, sumOverRanks: false);
+    public static Linear ByOutputs(RankContext rank, IReadOnlyList<LinearPart> parts, int inputs, bool bias = false, bool quantizable = true)
+        => new(rank, parts, inputs, (0, inputs), bias, sumOverRanks: false, quantizable);
 
     /// <summary>Each rank multiplies its run of the inputs. The sums are added up here, or by the caller together with others.</summary>
     public static Linear ByInputs(
         RankContext rank, string name, int inputs, (int First, int Count) ownInputs, int outputs, bool bias = false, bool sumOverRanks = true)
-        => new(rank, [LinearPart.Whole(name, outputs)], inputs, ownInputs, bias, sumOverRanks);
+        => new(rank, [LinearPart.Whole(name, outputs)], inputs, ownInputs, bias, sumOverRanks, quantizable: true);
 
     /// <summary>Applies the layer: x [T, K] to [T, N].</summary>
     public Tensor Forward(Tensor x)
@@ -95,7 +96,7 @@ public sealed class Linear : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        _weight?.Dispose();
+        _weight.Dispose();
         _bias?.Dispose();
     }
 }

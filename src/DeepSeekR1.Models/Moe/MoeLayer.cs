@@ -27,8 +27,8 @@ public sealed class MoeLayer : IFeedForward
         int hidden = config.HiddenSize;
 
         // The router works in float32 whatever the compute type is: near ties decide which experts run.
-        _routerWeight = new Weight(rank, [_moe.ExpertCount, hidden], ScalarType.Float32);
-        _routerBias = new Weight(rank, [_moe.ExpertCount], ScalarType.Float32);
+        _routerWeight = new Weight(rank, [_moe.ExpertCount, hidden], type: ScalarType.Float32);
+        _routerBias = new Weight(rank, [_moe.ExpertCount], type: ScalarType.Float32);
         for (int e = 0; e < _moe.ExpertCount; e++)
         {
             var expert = $"{prefix}.experts.{e}";

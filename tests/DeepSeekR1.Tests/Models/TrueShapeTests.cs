@@ -123,11 +123,17 @@ public sealed class TrueShapeTests : IDisposable
         Assert.True(codes[rows - 1].equal(_expected.Read(name + ".codes_last_row")).all().item<bool>(), $"{name}: codes of the last row differ");
         Assert.Equal(golden.GetProperty("code_checksum").GetInt64(), (codes.to(ScalarType.Int64).sum([0L]) * arange(1, columns + 1)).sum().item<long>());
 
-        var weight = Fp8Blocks.Dequantize(codes, scales, (128, 128), 0, 0);
+        using var weight = new LinearWeight([new Fp8Tensor(codes.clone(), scales.clone(), (128, 128))]);
         var x = HashTensor.Make(seed + 1, Math.Sqrt(3), 0, false, golden.GetProperty("tokens").GetInt32(), columns);
-        double difference = GoldenModel.MaxDifference(nn.functional.linear(x, weight), _expected.Read(name + ".y"));
-        Assert.True(difference <= 1e-4, $"{name}: y differs by {difference}");
-        CheckRectangles(codes, scales, weight);
+        var y = _expected.Read(name + ".y");
+        foreach (var kernels in new KernelSet[] { new TorchKernels(), new CpuKernels() })
+            foreach (int repeat in new[] { 1, 2, 5 })
+            {
+                double difference = GoldenModel.MaxDifference(kernels.Linear(x.repeat(repeat, 1), weight, null), y.repeat(repeat, 1));
+                Assert.True(difference <= 1e-4, $"{name}, {kernels.GetType().Name}, {repeat} times 3 rows: y differs by {difference}");
+            }
+
+        CheckRectangles(codes, scales, weight.Parts![0].Dequantize());
     }
 
     /// <summary>A rectangle that begins and ends inside blocks, decoded alone, equals that part of the whole.</summary>
@@ -138,8 +144,11 @@ public sealed class TrueShapeTests : IDisposable
             var part = codes.narrow(0, row, rows).narrow(1, column, columns);
             long lastRow = (row + rows - 1) / 128, lastColumn = (column + columns - 1) / 128;
             var blocks = scales.narrow(0, row / 128, lastRow - row / 128 + 1).narrow(1, column / 128, lastColumn - column / 128 + 1);
-            var decoded = Fp8Blocks.Dequantize(part, blocks, (128, 128), (int)(row % 128), (int)(column % 128));
-            Assert.True(decoded.equal(whole.narrow(0, row, rows).narrow(1, column, columns)).all().item<bool>(), $"rectangle at {row}, {column}");
+            using var weight = new LinearWeight([new Fp8Tensor(part.contiguous(), blocks.contiguous(), (128, 128), (int)(row % 128), (int)(column % 128))]);
+            foreach (var kernels in new KernelSet[] { new TorchKernels(), new CpuKernels() })
+                Assert.True(
+                    kernels.ToDense(weight, ScalarType.Float32).equal(whole.narrow(0, row, rows).narrow(1, column, columns)).all().item<bool>(),
+                    $"{kernels.GetType().Name}: rectangle at {row}, {column}");
         }
     }
 
@@ -282,7 +291,7 @@ public sealed class TrueShapeTests : IDisposable
 
             for (int i = 0; i < down * across; i++)
                 scale[i] /= 448;
-            var levels = Enumerable.Range(0, 127).Select(code => Fp8Blocks.Decode((byte)code)).ToArray();
+            var levels = Enumerable.Range(0, 127).Select(code => Fp8Codes.Decode((byte)code)).ToArray();
             for (int r = 0; r < rows; r++)
                 for (int c = 0; c < columns; c++)
                     to[r * columns + c] = Encode(from[r * columns + c] / scale[r / Block * across + c / Block], levels);

@@ -112,7 +112,7 @@ public class SafetensorsCheckpointTests
         DType.Bool => at[0] != 0,
         DType.UInt8 => (decimal)at[0],
         DType.Int8 => (decimal)(sbyte)at[0],
-        DType.Float8E4M3 => (double)Fp8Blocks.Decode(at[0]),
+        DType.Float8E4M3 => (double)Fp8Codes.Decode(at[0]),
         DType.Float8E5M2 => (double)BitConverter.UInt16BitsToHalf((ushort)(at[0] << 8)),
         DType.Float8E8M0 => Math.Pow(2, at[0] - 127),
         DType.Int16 => (decimal)BitConverter.ToInt16(at),
