@@ -4,11 +4,13 @@ using DeepSeekR1.Benchmarks;
 return args switch
 {
     ["streams", var model, .. var rest] => await StreamBenchmark.Run(model, rest),
+    ["products", .. var rest] => ProductBenchmark.Run(rest),
     _ => Usage(),
 };
 
 static int Usage()
 {
-    Console.Error.WriteLine("usage: streams MODEL [dtype]   tokens/s of 16 streams against one, both against the memory limit");
+    Console.Error.WriteLine("usage: streams MODEL [dtype]           tokens/s of 16 streams against one, both against the memory limit");
+    Console.Error.WriteLine("       products [OUTPUTS [INPUTS [THREADS]]]  one linear layer in block FP8 against packed bfloat16");
     return 2;
 }

@@ -21,12 +21,13 @@ internal static unsafe class CpuMath
         return float.IsNaN(value) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
     }
 
-    /// <summary>Eight numbers rounded to bfloat16, each in the lower half of its lane. Not for NaN.</summary>
-    public static Vector256<uint> NarrowBits(Vector256<float> values)
+    /// <summary>16 numbers rounded to bfloat16. Not for NaN.</summary>
+    public static Vector256<ushort> Narrow16(Vector512<float> values)
     {
         var bits = values.AsUInt32();
-        var odd = Vector256.ShiftRightLogical(bits, 16) & Vector256<uint>.One;
-        return Vector256.ShiftRightLogical(bits + Vector256.Create(0x7FFFu) + odd, 16);
+        var odd = Vector512.ShiftRightLogical(bits, 16) & Vector512<uint>.One;
+        var rounded = Vector512.ShiftRightLogical(bits + Vector512.Create(0x7FFFu) + odd, 16);
+        return Vector256.Narrow(rounded.GetLower(), rounded.GetUpper());
     }
 
     /// <summary>16 bfloat16 values as floats.</summary>

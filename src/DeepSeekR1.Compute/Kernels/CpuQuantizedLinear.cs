@@ -11,7 +11,7 @@ namespace DeepSeekR1.Compute.Kernels;
 public sealed unsafe partial class CpuKernels
 {
     /// <summary>Up to this many rows the fused product is faster.</summary>
-    private const int MaxFusedRows = 8;
+    private const int MaxFusedRows = 12;
 
     /// <summary>Bytes of decoded weight that are held at once.</summary>
     private const long ScratchBytes = 4L << 20;
