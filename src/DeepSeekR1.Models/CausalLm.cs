@@ -28,6 +28,8 @@ public sealed class DecoderLayer : IDisposable
     /// <summary>States [T, hidden] to [T, hidden]; a fresh tensor.</summary>
     public Tensor Forward(Tensor x, ForwardContext context)
     {
+        // What a layer makes on its way goes when the layer ends, not when the step does.
+        using var scope = NewDisposeScope();
         using var attentionInput = _attentionNorm.Forward(x);
         using var attended = _attention.Forward(attentionInput, context);
         using var middle = x + attended;
@@ -35,7 +37,7 @@ public sealed class DecoderLayer : IDisposable
         if (_feedForward is MoeLayer moe)
             moe.ObserveRouting = context.ObserveRouting;
         using var output = _feedForward.Forward(feedForwardInput);
-        return middle + output;
+        return (middle + output).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>

@@ -10,11 +10,11 @@ namespace DeepSeekR1.Compute.Kernels;
 public sealed record PagedSequence(int QueryStart, int QueryLength, int ContextLength, ReadOnlyMemory<int> Blocks);
 
 /// <summary>
-/// Where a step reads and writes the paged cache. Plain host arrays, plus device tensors made when a kernel asks for them; the
-/// latter belong to the scope of the step.
+/// Where a step reads and writes the paged cache. Plain host arrays, plus device tensors made when a kernel first asks for them and
+/// kept for the following layers.
 /// </summary>
 /// <remarks>Slot = block * blockSize + offset. Caches are [slots, heads, width].</remarks>
-public sealed class PagedBatch(IReadOnlyList<PagedSequence> sequences, int blockSize, Device device)
+public sealed class PagedBatch(IReadOnlyList<PagedSequence> sequences, int blockSize, Device device) : IDisposable
 {
     private readonly Tensor?[] _contextSlots = new Tensor?[sequences.Count];
     private Tensor? _newSlots;
@@ -32,7 +32,7 @@ public sealed class PagedBatch(IReadOnlyList<PagedSequence> sequences, int block
     public long[] HostSlots { get; } = SlotsOfRows(sequences, blockSize);
 
     /// <summary>Slot of every row of the step: [T] int64 on the device.</summary>
-    public Tensor NewSlots => _newSlots ??= tensor(HostSlots, ScalarType.Int64, device);
+    public Tensor NewSlots => _newSlots ??= tensor(HostSlots, ScalarType.Int64, device).DetachFromDisposeScope();
 
     /// <summary>Slots of a sequence's whole context in token order: [ContextLength] int64 on the device.</summary>
     public Tensor ContextSlots(int index)
@@ -44,7 +44,15 @@ public sealed class PagedBatch(IReadOnlyList<PagedSequence> sequences, int block
         var blocks = sequence.Blocks.Span;
         for (int token = 0; token < slots.Length; token++)
             slots[token] = (long)blocks[token / BlockSize] * BlockSize + token % BlockSize;
-        return _contextSlots[index] = tensor(slots, ScalarType.Int64, device);
+        return _contextSlots[index] = tensor(slots, ScalarType.Int64, device).DetachFromDisposeScope();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _newSlots?.Dispose();
+        foreach (var slots in _contextSlots)
+            slots?.Dispose();
     }
 
     private static long[] SlotsOfRows(IReadOnlyList<PagedSequence> sequences, int blockSize)

@@ -153,20 +153,20 @@ public class TorchKernels : KernelSet
         long t = q.shape[0], heads = q.shape[1], width = q.shape[2], length = k.shape[0], groups = k.shape[1];
         long perGroup = heads / groups, valueWidth = v.shape[2];
 
+        // Scores are the largest tensors of a prefill: all of them go when the chunk ends, not when the step does.
+        using var scope = NewDisposeScope();
+
         // Heads that share keys become rows of one product: [G, perGroup * t, D].
-        using var grouped = q.reshape(t, groups, perGroup, width).permute(1, 2, 0, 3).reshape(groups, perGroup * t, width);
+        var grouped = q.reshape(t, groups, perGroup, width).permute(1, 2, 0, 3).reshape(groups, perGroup * t, width);
+
         // Scores in float32 whatever the type: rounded scores move weights by percents.
-        using var wide = grouped.to(ScalarType.Float32);
-        using var scaled = wide * scale;
-        using var wideKeys = k.to(ScalarType.Float32);
-        using var keysByGroup = wideKeys.permute(1, 2, 0);
-        using var scores = scaled.matmul(keysByGroup).view(groups, perGroup, t, length);
+        var scores = (grouped.to(ScalarType.Float32) * scale).matmul(k.to(ScalarType.Float32).permute(1, 2, 0)).view(groups, perGroup, t, length);
         long visible = length - totalRows + firstRow;
-        using var masked = t == 1 && visible + 1 == length ? scores.alias() : HideFuture(scores, visible);
-        using var weights = masked.softmax(-1).to(v.dtype).view(groups, perGroup * t, length);
-        using var valuesByGroup = v.permute(1, 0, 2);
-        using var mixed = weights.matmul(valuesByGroup).view(groups, perGroup, t, valueWidth);
-        return mixed.permute(2, 0, 1, 3).reshape(t, heads, valueWidth);
+        if (t > 1 || visible + 1 < length)
+            scores = HideFuture(scores, visible);
+        var weights = scores.softmax(-1).to(v.dtype).view(groups, perGroup * t, length);
+        var mixed = weights.matmul(v.permute(1, 0, 2)).view(groups, perGroup, t, valueWidth);
+        return mixed.permute(2, 0, 1, 3).reshape(t, heads, valueWidth).MoveToOuterDisposeScope();
     }
 
     /// <summary>Minus infinity where row i must not see key j, that is j greater than visible + i. scores [..., t, length].</summary>

@@ -28,7 +28,8 @@ public sealed class ModelRunner(CausalLm model, KvCache cache) : IDisposable
     {
         using var scope = new TensorScope();
         var input = BatchBuilder.Build(batch, Cache.BlockSize, Model.Rank.Device);
-        var attention = new PagedAttention(Model.Rank.Kernels, Cache, input.Paged);
+        using var paged = input.Paged;
+        var attention = new PagedAttention(Model.Rank.Kernels, Cache, paged);
         var states = Model.Forward(input.Ids, new ForwardContext(input.Positions, attention) { MlaForm = MlaForm });
         if (input.Rows.Count == 0)
             return [];

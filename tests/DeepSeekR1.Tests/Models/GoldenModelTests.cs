@@ -29,7 +29,7 @@ public class GoldenModelTests
             var logits = golden.Step(
                 [(prompt.Ids, 0, prompt.Ids.Length, GoldenModel.Blocks(3, prompt.Ids.Length))],
                 observe: (layer, x) => states[layer] = x.clone(),
-                observeRouting: (_, experts, weights) => routing.Add((experts.clone(), weights.clone())));
+                observeRouting: (_, experts, weights) => routing.Add((experts.clone().DetachFromDisposeScope(), weights.clone().DetachFromDisposeScope())));
             Assert.True(golden.Difference(prompt, logits) <= GoldenModel.Tolerance, $"{name} prompt {prompt.Index}: {golden.Difference(prompt, logits)}");
             if (prompt.Index == 3)
             {
