@@ -25,6 +25,9 @@ public sealed record EngineOptions
     /// <summary>Number of ranks that share the model.</summary>
     public int TensorParallelSize { get; init; } = 1;
 
+    /// <summary>Whether sequences share the cached keys of equal beginnings.</summary>
+    public bool EnablePrefixCaching { get; init; } = true;
+
     /// <summary>Longest sequence (prompt and output) in tokens; null takes the model's, lowered to what fits.</summary>
     public int? MaxModelLen { get; init; }
 

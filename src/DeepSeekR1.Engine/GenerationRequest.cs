@@ -32,6 +32,27 @@ public sealed record SamplingParams
 
     /// <summary>Number of best log-probabilities to return per token; null returns none, 0 only the chosen token's.</summary>
     public int? TopLogprobs { get; init; }
+
+    /// <summary>The same for the tokens of the prompt, given what is before each; null returns none.</summary>
+    public int? PromptLogprobs { get; init; }
+
+    /// <summary>Divides (or multiplies, below 0) the logits of every token that has occurred, prompt included; 1 does nothing.</summary>
+    public float RepetitionPenalty { get; init; } = 1;
+
+    /// <summary>Taken from the logits of every token that was generated before; 0 does nothing.</summary>
+    public float PresencePenalty { get; init; }
+
+    /// <summary>The same, once for every time that it was generated.</summary>
+    public float FrequencyPenalty { get; init; }
+
+    /// <summary>Added to the logits of single tokens.</summary>
+    public IReadOnlyDictionary<int, float>? LogitBias { get; init; }
+
+    /// <summary>Token sequences that must not be completed; a sequence counts from the beginning of the output.</summary>
+    public IReadOnlyList<IReadOnlyList<int>> BadWords { get; init; } = [];
+
+    /// <summary>The only ids that may be chosen; null allows all.</summary>
+    public IReadOnlyList<int>? AllowedTokenIds { get; init; }
 }
 
 /// <summary>
@@ -59,6 +80,15 @@ public sealed record GenerationRequest
 
     /// <summary>How to choose tokens.</summary>
     public required SamplingParams Sampling { get; init; }
+
+    /// <summary>Urgency: smaller numbers go first.</summary>
+    public int Priority { get; init; }
+
+    /// <summary>Whose request it is, for turns in the queue; null when nobody is told apart.</summary>
+    public string? Tenant { get; init; }
+
+    /// <summary>Only requests with the same salt share cached prefixes.</summary>
+    public string? CacheSalt { get; init; }
 
     /// <summary>Optional mask over token ids.</summary>
     public ITokenConstraint? Constraint { get; init; }

@@ -62,7 +62,7 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         _loaded = loaded;
         _options = options;
-        _blocks = new BlockManager(loaded.Facts.NumBlocks, loaded.Facts.BlockSize);
+        _blocks = new BlockManager(loaded.Facts.NumBlocks, loaded.Facts.BlockSize, options.EnablePrefixCaching);
         _scheduler = new Scheduler(_blocks, new SchedulerLimits(options.MaxNumSeqs, options.MaxNumBatchedTokens, loaded.Facts.MaxModelLen));
         _snapshot = TakeSnapshot();
         _thread = new Thread(Run) { IsBackground = true, Name = "engine" };

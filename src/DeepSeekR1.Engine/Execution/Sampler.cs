@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Numerics.Tensors;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Engine.Scheduling;
@@ -7,7 +8,8 @@ namespace DeepSeekR1.Engine.Execution;
 
 /// <summary>
 /// Logits to tokens. Rows are independent and run in parallel; a row's result depends on its own logits, parameters and position
-/// only, so neighbours never change it. Order of operations as in vLLM's sampler: masks, temperature, min_p, top_k, top_p, draw.
+/// only, so neighbours never change it. Order of operations as in vLLM's sampler: <see cref="LogitEdits"/>, temperature, min_p, top_k,
+/// top_p, draw.
 /// Log-probabilities are those of the untouched logits. Runs on the rank thread; one device-to-host copy per step.
 /// </summary>
 public static unsafe class Sampler
@@ -36,12 +38,13 @@ public static unsafe class Sampler
     /// <summary>Chooses one token from the logits of one row.</summary>
     public static SampledToken SampleRow(ReadOnlySpan<float> logits, SamplingRow row)
     {
-        var candidates = Mask(logits, row);
-        int token = row.Params.Temperature < GreedyTemperature ? Greedy(candidates) : Draw(candidates, row);
+        using var scratch = new Scratch(logits.Length);
+        var candidates = Edit(logits, row, scratch);
+        int token = row.Params.Temperature < GreedyTemperature ? Greedy(candidates) : Draw(candidates, row, scratch);
         if (token < 0)
             return new SampledToken(-1, float.NaN, 0, null, WhyNothing(logits));
         return row.Params.TopLogprobs is { } count
-            ? WithLogprobs(logits, token, count)
+            ? Score(logits, token, count)
             : new SampledToken(token, float.NaN, 0, null);
     }
 
@@ -50,34 +53,30 @@ public static unsafe class Sampler
     /// </summary>
     public static (int[] Ids, double[] Probabilities) Distribution(ReadOnlySpan<float> logits, SamplingRow row)
     {
-        var masked = Mask(logits, row);
+        using var scratch = new Scratch(logits.Length);
+        var edited = Edit(logits, row, scratch);
         if (row.Params.Temperature < GreedyTemperature)
-            return Greedy(masked) is var best and >= 0 ? ([best], [1.0]) : ([], []);
-        return Filter(masked, row.Params);
+            return Greedy(edited) is var best and >= 0 ? ([best], [1.0]) : ([], []);
+        var weights = Filter(edited, row.Params, scratch);
+        double total = Sum(weights);
+        var kept = new List<int>();
+        var probabilities = new List<double>();
+        for (int id = 0; id < weights.Length; id++)
+            if (weights[id] > 0)
+            {
+                kept.Add(id);
+                probabilities.Add(weights[id] / total);
+            }
+
+        return ([.. kept], [.. probabilities]);
     }
 
-    /// <summary>The logits, copied and masked only where a row asks for it.</summary>
-    private static ReadOnlySpan<float> Mask(ReadOnlySpan<float> logits, SamplingRow row)
+    private static ReadOnlySpan<float> Edit(ReadOnlySpan<float> logits, SamplingRow row, Scratch scratch)
     {
-        if (row.Allowed is null && row.Forbidden is null)
+        if (!LogitEdits.IsNeeded(row))
             return logits;
-        var masked = new float[logits.Length];
-        if (row.Allowed is { } allowed)
-        {
-            Array.Fill(masked, float.NegativeInfinity);
-            foreach (int id in allowed)
-                if ((uint)id < (uint)masked.Length)
-                    masked[id] = logits[id];
-        }
-        else
-        {
-            logits.CopyTo(masked);
-        }
-
-        foreach (int id in row.Forbidden ?? [])
-            if ((uint)id < (uint)masked.Length)
-                masked[id] = float.NegativeInfinity;
-        return masked;
+        LogitEdits.Apply(logits, row, scratch.Edited);
+        return scratch.Edited;
     }
 
     /// <summary>Lowest id of the largest logit; -1 when none is finite or one is NaN.</summary>
@@ -87,34 +86,47 @@ public static unsafe class Sampler
         return float.IsFinite(logits[best]) ? best : -1;
     }
 
-    private static int Draw(ReadOnlySpan<float> logits, SamplingRow row)
+    private static int Draw(ReadOnlySpan<float> logits, SamplingRow row, Scratch scratch)
     {
-        var (ids, probabilities) = Filter(logits, row.Params);
-        if (ids.Length == 0)
+        var weights = Filter(logits, row.Params, scratch);
+        if (weights.Length == 0)
             return -1;
-        double target = Uniform(row.Params.Seed, row.Params.SampleIndex, row.Position), sum = 0;
-        for (int i = 0; i < ids.Length; i++)
+        double target = Uniform(row.Params.Seed, row.Params.SampleIndex, row.Position) * Sum(weights), sum = 0;
+        int last = -1;
+        for (int id = 0; id < weights.Length; id++)
         {
-            sum += probabilities[i];
+            if (weights[id] == 0)
+                continue;
+            sum += weights[id];
+            last = id;
             if (target < sum)
-                return ids[i];
+                break;
         }
 
-        return ids[^1];
+        return last;
+    }
+
+    private static double Sum(ReadOnlySpan<float> weights)
+    {
+        double total = 0;
+        foreach (float weight in weights)
+            total += weight;
+        return total;
     }
 
     /// <summary>
-    /// Temperature, min_p, top_k, top_p. Weights are exp(l / T - max), so min_p compares with the weight itself.
+    /// Temperature, min_p, top_k, top_p: unnormalized weights, 0 for what is dropped; empty when nothing is left. Weights are
+    /// exp(l / T - max), so min_p compares with the weight itself.
     /// </summary>
-    private static (int[] Ids, double[] Probabilities) Filter(ReadOnlySpan<float> logits, SamplingParams parameters)
+    private static Span<float> Filter(ReadOnlySpan<float> logits, SamplingParams parameters, Scratch scratch)
     {
         int best = TensorPrimitives.IndexOfMax(logits);
         if (!float.IsFinite(logits[best]))
-            return ([], []);
-        var scaled = new float[logits.Length];
+            return [];
+        var scaled = scratch.Scaled;
         TensorPrimitives.Divide(logits, parameters.Temperature, scaled);
         float max = scaled[best];
-        var weights = new float[logits.Length];
+        var weights = scratch.Weights;
         TensorPrimitives.Subtract(scaled, max, weights);
         TensorPrimitives.Exp<float>(weights, weights);
         KeepUnderflowed(weights, scaled);
@@ -124,7 +136,7 @@ public static unsafe class Sampler
             KeepLargest(weights, scaled, parameters.TopK);
         if (parameters.TopP < 1)
             KeepMass(weights, scaled, parameters.TopP);
-        return Normalize(weights);
+        return weights;
     }
 
     /// <summary>A weight of 0 means dropped, so a token that nothing has dropped gets the smallest weight there is.</summary>
@@ -225,42 +237,15 @@ public static unsafe class Sampler
         }
     }
 
-    private static (int[] Ids, double[] Probabilities) Normalize(ReadOnlySpan<float> weights)
+    /// <summary>A token's log-probability in the untouched distribution, its rank and the best alternatives.</summary>
+    public static SampledToken Score(ReadOnlySpan<float> logits, int token, int count)
     {
-        double total = 0;
-        int count = 0;
-        foreach (float weight in weights)
-            if (weight > 0)
-            {
-                total += weight;
-                count++;
-            }
-
-        var ids = new int[count];
-        var probabilities = new double[count];
-        int next = 0;
-        for (int i = 0; i < weights.Length; i++)
-            if (weights[i] > 0)
-            {
-                ids[next] = i;
-                probabilities[next++] = weights[i] / total;
-            }
-
-        return (ids, probabilities);
-    }
-
-    private static SampledToken WithLogprobs(ReadOnlySpan<float> logits, int token, int count)
-    {
+        using var scratch = new Scratch(logits.Length);
         float max = TensorPrimitives.Max(logits);
-        var shifted = new float[logits.Length];
-        TensorPrimitives.Subtract(logits, max, shifted);
-        var weights = new float[logits.Length];
-        TensorPrimitives.Exp<float>(shifted, weights);
-        double sum = 0;
-        foreach (float weight in weights)
-            sum += weight;
-        double logSum = Math.Log(sum);
-        double normalizer = max + logSum;
+        var weights = scratch.Weights;
+        TensorPrimitives.Subtract(logits, max, weights);
+        TensorPrimitives.Exp<float>(weights, weights);
+        double normalizer = max + Math.Log(Sum(weights));
         int rank = 0;
         foreach (float value in logits)
             if (value >= logits[token])
@@ -312,5 +297,26 @@ public static unsafe class Sampler
         z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
         z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
         return z ^ (z >> 31);
+    }
+
+    /// <summary>A row's working memory, borrowed: rows are as long as the vocabulary.</summary>
+    private sealed class Scratch(int length) : IDisposable
+    {
+        private float[]? _edited, _scaled, _weights;
+
+        public Span<float> Edited => Borrow(ref _edited);
+
+        public Span<float> Scaled => Borrow(ref _scaled);
+
+        public Span<float> Weights => Borrow(ref _weights);
+
+        public void Dispose()
+        {
+            foreach (var array in (ReadOnlySpan<float[]?>)[_edited, _scaled, _weights])
+                if (array is not null)
+                    ArrayPool<float>.Shared.Return(array);
+        }
+
+        private Span<float> Borrow(ref float[]? array) => (array ??= ArrayPool<float>.Shared.Rent(length)).AsSpan(0, length);
     }
 }

@@ -14,6 +14,12 @@ public sealed class BlockTable
     /// <summary>The blocks so far.</summary>
     public ReadOnlyMemory<int> Blocks => _blocks.AsMemory(0, Count);
 
+    /// <summary>Blocks at the front whose content is known to the prefix cache.</summary>
+    internal int Published { get; set; }
+
+    /// <summary>Cache entry of the last published block; the next one continues its chain.</summary>
+    internal CachedBlock? Tail { get; set; }
+
     /// <summary>Appends a block.</summary>
     internal void Add(int block)
     {
@@ -26,27 +32,48 @@ public sealed class BlockTable
     internal void Clear()
     {
         _blocks = new int[8];
-        Count = 0;
+        Count = Published = 0;
+        Tail = null;
     }
 }
 
+/// <summary>What a full block holds: its own tokens after those of its parent.</summary>
+/// <param name="Block">The block.</param>
+/// <param name="Parent">Entry of the block before it; null for the first. The very entry: an equal hash is not enough.</param>
+/// <param name="Salt">Tenant; only equal salts share.</param>
+/// <param name="Tokens">The block's token ids.</param>
+/// <param name="Hash">Chained over parent, salt and tokens.</param>
+internal sealed record CachedBlock(int Block, CachedBlock? Parent, string? Salt, int[] Tokens, ulong Hash);
+
 /// <summary>
-/// Who holds which block of the KV cache: integers only. Engine thread only. Every block is either free or in exactly one table.
+/// Who holds which block of the KV cache, and what full blocks contain: integers only, engine thread only. A block is held by any
+/// number of tables, or free. A free block keeps its content until it is needed for something else, least recently used first, so
+/// a later sequence with the same beginning finds it: the prefix cache.
 /// </summary>
 public sealed class BlockManager
 {
-    private readonly Stack<int> _free;
-    private readonly bool[] _used;
+    private readonly int[] _references;
+    private readonly CachedBlock?[] _content;
+    private readonly LinkedListNode<int>[] _nodes;
+    private readonly Dictionary<ulong, CachedBlock> _byHash = [];
 
-    /// <summary>All blocks are free.</summary>
-    public BlockManager(int numBlocks, int blockSize)
+    /// <summary>Free blocks, next to be taken first.</summary>
+    private readonly LinkedList<int> _free = new();
+
+    /// <summary>All blocks are free and empty.</summary>
+    /// <param name="numBlocks">Blocks in the cache.</param>
+    /// <param name="blockSize">Tokens per block.</param>
+    /// <param name="sharesPrefixes">Whether the content of full blocks is found again.</param>
+    public BlockManager(int numBlocks, int blockSize, bool sharesPrefixes = true)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(numBlocks, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(blockSize, 1);
         BlockSize = blockSize;
         NumBlocks = numBlocks;
-        _used = new bool[numBlocks];
-        _free = new Stack<int>(Enumerable.Range(0, numBlocks).Reverse());
+        SharesPrefixes = sharesPrefixes;
+        _references = new int[numBlocks];
+        _content = new CachedBlock?[numBlocks];
+        _nodes = [.. Enumerable.Range(0, numBlocks).Select(_free.AddLast)];
     }
 
     /// <summary>Tokens per block.</summary>
@@ -55,11 +82,17 @@ public sealed class BlockManager
     /// <summary>Blocks in the cache.</summary>
     public int NumBlocks { get; }
 
+    /// <summary>Whether the content of full blocks is found again.</summary>
+    public bool SharesPrefixes { get; }
+
     /// <summary>Blocks that nobody holds.</summary>
     public int FreeBlocks => _free.Count;
 
     /// <summary>Blocks held by sequences.</summary>
     public int UsedBlocks => NumBlocks - _free.Count;
+
+    /// <summary>Blocks whose content can be found, held or free.</summary>
+    public int CachedBlocks => _byHash.Count;
 
     /// <summary>Blocks that a sequence of this length needs.</summary>
     public int BlocksFor(int tokens) => (tokens + BlockSize - 1) / BlockSize;
@@ -72,50 +105,170 @@ public sealed class BlockManager
             return false;
         for (int i = 0; i < wanted; i++)
         {
-            int block = _free.Pop();
-            _used[block] = true;
+            int block = _free.First!.Value;
+            Take(block);
+            Forget(block);
             table.Add(block);
         }
 
         return true;
     }
 
-    /// <summary>Frees all blocks of a table.</summary>
+    /// <summary>
+    /// Gives an empty table the longest run of known blocks that the tokens begin with, if the rest of them has room too; false, and
+    /// nothing changed, otherwise. The last token is never taken from the cache: its logits are wanted.
+    /// </summary>
+    /// <param name="table">An empty table.</param>
+    /// <param name="tokens">All known tokens of the sequence.</param>
+    /// <param name="salt">Tenant.</param>
+    /// <param name="share">False looks nothing up.</param>
+    public bool TryBegin(BlockTable table, ReadOnlySpan<int> tokens, string? salt, bool share = true)
+    {
+        var found = share && SharesPrefixes ? Find(tokens, salt) : [];
+        int revived = found.Count(entry => _references[entry.Block] == 0);
+        if (BlocksFor(tokens.Length) - found.Count > _free.Count - revived)
+            return false;
+        foreach (var entry in found)
+        {
+            Take(entry.Block);
+            table.Add(entry.Block);
+            table.Tail = entry;
+        }
+
+        table.Published = found.Count;
+        return true;
+    }
+
+    /// <summary>
+    /// Makes the content of a table's full blocks known. Called when a step that computes them is made: within a step keys are
+    /// written before they are read, so even sequences of that same step may share them.
+    /// </summary>
+    /// <param name="table">The table.</param>
+    /// <param name="tokens">The sequence's tokens that are computed, or will be by the step being made.</param>
+    /// <param name="salt">Tenant.</param>
+    public void Publish(BlockTable table, ReadOnlySpan<int> tokens, string? salt)
+    {
+        if (!SharesPrefixes)
+            return;
+        for (int i = table.Published; i < tokens.Length / BlockSize; i++)
+        {
+            var own = tokens.Slice(i * BlockSize, BlockSize);
+            ulong hash = Hash(table.Tail, salt, own);
+
+            // The same content may be in another block already, when two sequences computed it at once; that one stays the known one
+            // and this chain goes on from it.
+            if (!_byHash.TryGetValue(hash, out var entry) || !Holds(entry, table.Tail, salt, own))
+            {
+                int block = table.Blocks.Span[i];
+                if (entry is not null)
+                    Forget(entry.Block);
+                entry = new CachedBlock(block, table.Tail, salt, own.ToArray(), hash);
+                _content[block] = entry;
+                _byHash[hash] = entry;
+            }
+
+            table.Tail = entry;
+            table.Published = i + 1;
+        }
+    }
+
+    /// <summary>Lets go of all blocks of a table. Blocks at its end are reused first: beginnings are what others share.</summary>
     public void Free(BlockTable table)
     {
-        foreach (int block in table.Blocks.Span)
+        var blocks = table.Blocks.Span;
+        for (int i = blocks.Length - 1; i >= 0; i--)
         {
-            _used[block] = false;
-            _free.Push(block);
+            int block = blocks[i];
+            if (--_references[block] > 0)
+                continue;
+            if (_content[block] is null)
+                _free.AddFirst(_nodes[block]);
+            else
+                _free.AddLast(_nodes[block]);
         }
 
         table.Clear();
     }
 
-    /// <summary>Checks that every block is free or in exactly one of the tables.</summary>
-    /// <exception cref="InvalidOperationException">A block is lost, free twice or held twice.</exception>
+    /// <summary>Whether a block's content can be found.</summary>
+    public bool IsKnown(int block) => _content[block] is not null;
+
+    /// <summary>Forgets all content: the weights, or the memory of the cache, have changed.</summary>
+    public void Reset()
+    {
+        _byHash.Clear();
+        Array.Clear(_content);
+    }
+
+    /// <summary>Checks that every block is free, or in as many tables as it has references, and that content is where it is known to be.</summary>
+    /// <exception cref="InvalidOperationException">Something does not add up; the message names the block.</exception>
     public void CheckIntegrity(IEnumerable<BlockTable> tables)
     {
-        var seen = new bool[NumBlocks];
-        void See(int block, string where)
-        {
-            if (seen[block])
-                throw new InvalidOperationException($"Block {block} is {where} and elsewhere.");
-            seen[block] = true;
-        }
-
-        foreach (int block in _free)
-        {
-            See(block, "free");
-            if (_used[block])
-                throw new InvalidOperationException($"Block {block} is free and marked as used.");
-        }
-
+        var held = new int[NumBlocks];
         foreach (var table in tables)
             foreach (int block in table.Blocks.Span)
-                See(block, "in a table");
-        int lost = Array.IndexOf(seen, false);
-        if (lost >= 0)
-            throw new InvalidOperationException($"Block {lost} is neither free nor in a table.");
+                held[block]++;
+        var free = new HashSet<int>(_free);
+        if (free.Count != _free.Count)
+            throw new InvalidOperationException("A block is free twice.");
+        for (int block = 0; block < NumBlocks; block++)
+        {
+            if (held[block] != _references[block])
+                throw new InvalidOperationException($"Block {block} is in {held[block]} tables and has {_references[block]} references.");
+            if (free.Contains(block) != (held[block] == 0))
+                throw new InvalidOperationException($"Block {block} is {(held[block] == 0 ? "lost: neither free nor in a table" : "free and in a table")}.");
+            if (_content[block] is { } content && (content.Block != block || !ReferenceEquals(_byHash.GetValueOrDefault(content.Hash), content)))
+                throw new InvalidOperationException($"Block {block} has content that cannot be found.");
+        }
+
+        foreach (var entry in _byHash.Values)
+            if (!ReferenceEquals(_content[entry.Block], entry))
+                throw new InvalidOperationException($"Block {entry.Block} is known for content that it no longer has.");
+    }
+
+    private List<CachedBlock> Find(ReadOnlySpan<int> tokens, string? salt)
+    {
+        var found = new List<CachedBlock>();
+        CachedBlock? parent = null;
+        for (int i = 0; (i + 1) * BlockSize < tokens.Length; i++)
+        {
+            var own = tokens.Slice(i * BlockSize, BlockSize);
+            if (!_byHash.TryGetValue(Hash(parent, salt, own), out var entry) || !Holds(entry, parent, salt, own))
+                break;
+            found.Add(entry);
+            parent = entry;
+        }
+
+        return found;
+    }
+
+    /// <summary>The tokens themselves are compared, and the whole chain before them by identity: a hash never serves wrong keys.</summary>
+    private static bool Holds(CachedBlock entry, CachedBlock? parent, string? salt, ReadOnlySpan<int> tokens)
+        => ReferenceEquals(entry.Parent, parent) && entry.Salt == salt && tokens.SequenceEqual(entry.Tokens);
+
+    private static ulong Hash(CachedBlock? parent, string? salt, ReadOnlySpan<int> tokens)
+    {
+        ulong hash = parent?.Hash ?? 14695981039346656037UL ^ (ulong)(salt?.GetHashCode(StringComparison.Ordinal) ?? 0);
+        foreach (int token in tokens)
+        {
+            hash = (hash ^ (uint)token) * 0x9E3779B97F4A7C15UL;
+            hash ^= hash >> 29;
+        }
+
+        return hash;
+    }
+
+    private void Take(int block)
+    {
+        if (_references[block]++ == 0)
+            _free.Remove(_nodes[block]);
+    }
+
+    private void Forget(int block)
+    {
+        if (_content[block] is not { } content)
+            return;
+        _byHash.Remove(content.Hash);
+        _content[block] = null;
     }
 }

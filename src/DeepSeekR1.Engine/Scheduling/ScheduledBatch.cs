@@ -5,7 +5,14 @@ namespace DeepSeekR1.Engine.Scheduling;
 /// <param name="Position">Index of the token in the output, part of the random key.</param>
 /// <param name="Allowed">The only ids that may be chosen; null allows all.</param>
 /// <param name="Forbidden">Ids that may not be chosen (stop tokens before min_tokens); null forbids none.</param>
-public sealed record SamplingRow(SamplingParams Params, int Position, IReadOnlyList<int>? Allowed = null, IReadOnlyList<int>? Forbidden = null);
+public sealed record SamplingRow(SamplingParams Params, int Position, IReadOnlyList<int>? Allowed = null, IReadOnlyList<int>? Forbidden = null)
+{
+    /// <summary>All known tokens before the one to choose: prompt, then output.</summary>
+    public ReadOnlyMemory<int> Tokens { get; init; }
+
+    /// <summary>How many of them are the prompt.</summary>
+    public int PromptLength { get; init; }
+}
 
 /// <summary>One sequence's part of a step.</summary>
 /// <param name="TokenIds">Tokens to compute.</param>

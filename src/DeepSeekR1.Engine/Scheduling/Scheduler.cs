@@ -18,12 +18,13 @@ public sealed record SchedulerLimits(int MaxSequences, int MaxTokens, int MaxLen
 public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
 {
     private readonly List<Sequence> _running = [];
-    private readonly LinkedList<Sequence> _waiting = new();
-    private readonly List<Sequence> _scheduled = [];
+    private readonly SortedSet<Sequence> _waiting = new(Sequence.Order);
+    private readonly FairClock _clock = new();
     private readonly List<Sequence> _sampling = [];
     private readonly List<int> _allowed = [];
+    private long _step;
 
-    /// <summary>Sequences that hold blocks, oldest first.</summary>
+    /// <summary>Sequences that hold blocks, most urgent and oldest first.</summary>
     public IReadOnlyList<Sequence> Running => _running;
 
     /// <summary>Sequences in the queue.</summary>
@@ -38,8 +39,12 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     /// <summary>Sequences whose constraint failed while the last step was made; they have ended with the exception.</summary>
     public List<(Sequence Sequence, Exception Cause)> Rejected { get; } = [];
 
-    /// <summary>Queues a sequence.</summary>
-    public void Add(Sequence sequence) => _waiting.AddLast(sequence);
+    /// <summary>Queues a sequence: by priority, then by turns of the request's tenants.</summary>
+    public void Add(Sequence sequence)
+    {
+        sequence.Turn = _clock.Stamp(sequence.Request.Tenant);
+        _waiting.Add(sequence);
+    }
 
     /// <summary>All sequences, running first.</summary>
     public IEnumerable<Sequence> All => _running.Concat(_waiting);
@@ -60,7 +65,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     /// <summary>Makes the next step; null when there is nothing to compute.</summary>
     public ScheduledBatch? Schedule()
     {
-        _scheduled.Clear();
+        _step++;
         _sampling.Clear();
         Rejected.Clear();
         var parts = new List<ScheduledSequence>();
@@ -113,7 +118,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
             if (finish is not null)
                 Remove(sequence);
             float? logprob = sequence.Request.Sampling.TopLogprobs is null ? null : token.Logprob;
-            deliver(sequence, new TokenOutput(token.TokenId, logprob, token.Top, finish), null);
+            deliver(sequence, new TokenOutput(token.TokenId, logprob, token.Top, finish, sequence.CachedTokens), null);
         }
     }
 
@@ -129,14 +134,14 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     }
 
     /// <summary>
-    /// Blocks for the next tokens, taken from the newest sequences when none are free. False when the sequence itself had to go.
+    /// Blocks for the next tokens, taken from the least urgent and newest sequences when none are free. False when the sequence itself had to go.
     /// </summary>
     private bool MakeRoom(Sequence sequence, int count, ref bool preempted)
     {
         while (!blocks.TryGrow(sequence.Table, sequence.NumComputed + count))
         {
             // A sequence that is already part of this step cannot go any more.
-            int victim = _running.FindLastIndex(s => !_scheduled.Contains(s));
+            int victim = _running.FindLastIndex(s => s.ScheduledStep != _step);
             if (victim < 0)
                 return false;
             preempted = true;
@@ -155,21 +160,24 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
         Release(sequence, SequenceStatus.Waiting);
         sequence.Preemptions++;
         Preemptions++;
-        _waiting.AddFirst(sequence);
+        _waiting.Add(sequence);
     }
 
     private void Admit(ref int budget, List<ScheduledSequence> parts)
     {
-        while (budget > 0 && _running.Count < limits.MaxSequences && _waiting.First is { Value: var sequence })
+        while (budget > 0 && _running.Count < limits.MaxSequences && _waiting.Min is { } sequence)
         {
             // Room for all known tokens, not only the first chunk: otherwise it would lose its blocks again half-way.
-            if (blocks.FreeBlocks < blocks.BlocksFor(sequence.Length))
+            var request = sequence.Request;
+            if (!blocks.TryBegin(sequence.Table, sequence.Tokens(0, sequence.Length).Span, request.CacheSalt, request.Sampling.PromptLogprobs is null))
                 return;
+            sequence.BeginFromCache(sequence.Table.Count * blocks.BlockSize);
             int count = Math.Min(sequence.NumPending, budget);
-            blocks.TryGrow(sequence.Table, count);
-            _waiting.RemoveFirst();
+            blocks.TryGrow(sequence.Table, sequence.NumComputed + count);
+            _waiting.Remove(sequence);
+            _clock.Advance(sequence.Turn);
             sequence.Status = SequenceStatus.Running;
-            _running.Add(sequence);
+            _running.Insert(~_running.BinarySearch(sequence, Sequence.Order), sequence);
             budget -= Emit(sequence, count, parts);
         }
     }
@@ -182,7 +190,8 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
             return 0;
         parts.Add(new ScheduledSequence(sequence.Tokens(sequence.NumComputed, count), sequence.NumComputed, sequence.Table.Blocks, row));
         sequence.NumComputed += count;
-        _scheduled.Add(sequence);
+        sequence.ScheduledStep = _step;
+        blocks.Publish(sequence.Table, sequence.Tokens(0, sequence.NumComputed).Span, sequence.Request.CacheSalt);
         if (samples)
             _sampling.Add(sequence);
         return count;
@@ -211,7 +220,11 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
         }
 
         var forbidden = sequence.OutputLength < request.Sampling.MinTokens ? request.Sampling.StopTokenIds : null;
-        row = new SamplingRow(request.Sampling, sequence.OutputLength, allowed, forbidden);
+        row = new SamplingRow(request.Sampling, sequence.OutputLength, allowed, forbidden)
+        {
+            Tokens = sequence.Tokens(0, sequence.Length),
+            PromptLength = sequence.PromptLength,
+        };
         return true;
     }
 

@@ -21,7 +21,10 @@ public enum SequenceStatus
 /// </summary>
 public sealed class Sequence
 {
+    private static long _arrivals;
+    private readonly long _arrival = Interlocked.Increment(ref _arrivals);
     private int[] _tokens;
+    private bool _hasBegun;
 
     /// <summary>A new sequence with nothing computed.</summary>
     /// <param name="request">What to generate.</param>
@@ -61,6 +64,23 @@ public sealed class Sequence
     /// <summary>Known tokens that are not computed: the work. One for a sequence that decodes.</summary>
     public int NumPending => Length - NumComputed;
 
+    /// <summary>Prompt tokens whose keys were found in the cache when it first began; 0 before.</summary>
+    public int CachedTokens { get; private set; }
+
+    /// <summary>Its turn in the queue; see <see cref="FairClock"/>.</summary>
+    public long Turn { get; internal set; }
+
+    /// <summary>The step that it was last part of.</summary>
+    internal long ScheduledStep { get; set; }
+
+    /// <summary>Most urgent first: low priority numbers, then turns, then arrival.</summary>
+    public static IComparer<Sequence> Order { get; } = Comparer<Sequence>.Create((a, b) =>
+    {
+        int byPriority = a.Request.Priority.CompareTo(b.Request.Priority);
+        int byTurn = byPriority != 0 ? byPriority : a.Turn.CompareTo(b.Turn);
+        return byTurn != 0 ? byTurn : a._arrival.CompareTo(b._arrival);
+    });
+
     /// <summary>Blocks that hold the keys.</summary>
     public BlockTable Table { get; } = new();
 
@@ -72,6 +92,15 @@ public sealed class Sequence
 
     /// <summary>Generated ids so far.</summary>
     public ReadOnlySpan<int> OutputIds => _tokens.AsSpan(PromptLength, OutputLength);
+
+    /// <summary>Counts tokens at the front as computed, because their keys lie in the cache.</summary>
+    internal void BeginFromCache(int tokens)
+    {
+        NumComputed = tokens;
+        if (!_hasBegun)
+            CachedTokens = Math.Min(tokens, PromptLength);
+        _hasBegun = true;
+    }
 
     /// <summary>Appends a generated token.</summary>
     internal void Append(int token)

@@ -9,24 +9,16 @@ using static TorchSharp.torch;
 
 namespace DeepSeekR1.Tests.Engine;
 
-/// <summary>One case of sampling/cases.json that needs no more than this sampler has.</summary>
+/// <summary>One case of sampling/cases.json.</summary>
 internal sealed record SamplingCase(string Name, float[] Logits, SamplingRow Row, int Sampled, JsonElement Expected)
 {
-    /// <summary>The cases without penalties, bias and bad words.</summary>
+    /// <summary>All cases.</summary>
     public static IReadOnlyList<SamplingCase> All { get; } = Read();
 
     private static List<SamplingCase> Read()
     {
         using var document = JsonDocument.Parse(File.ReadAllText(Goldens.At("sampling", "cases.json")));
-        return [.. document.RootElement.GetProperty("cases").EnumerateArray().Where(IsPlain).Select(c => Parse(c.Clone()))];
-    }
-
-    private static bool IsPlain(JsonElement element)
-    {
-        var p = element.GetProperty("params");
-        return p.GetProperty("repetition_penalty").GetDouble() == 1 && p.GetProperty("presence_penalty").GetDouble() == 0
-            && p.GetProperty("frequency_penalty").GetDouble() == 0 && !p.GetProperty("logit_bias").EnumerateObject().Any()
-            && p.GetProperty("bad_words").GetArrayLength() == 0;
+        return [.. document.RootElement.GetProperty("cases").EnumerateArray().Select(c => Parse(c.Clone()))];
     }
 
     private static SamplingCase Parse(JsonElement element)
@@ -41,15 +33,25 @@ internal sealed record SamplingCase(string Name, float[] Logits, SamplingRow Row
             MinTokens = p.GetProperty("min_tokens").GetInt32(),
             StopTokenIds = Ints(p.GetProperty("stop_token_ids")),
             TopLogprobs = element.GetProperty("top_logprobs").GetInt32(),
+            RepetitionPenalty = p.GetProperty("repetition_penalty").GetSingle(),
+            PresencePenalty = p.GetProperty("presence_penalty").GetSingle(),
+            FrequencyPenalty = p.GetProperty("frequency_penalty").GetSingle(),
+            LogitBias = p.GetProperty("logit_bias").EnumerateObject().ToDictionary(b => int.Parse(b.Name, CultureInfo.InvariantCulture), b => (float)Number(b.Value)),
+            BadWords = [.. p.GetProperty("bad_words").EnumerateArray().Select(Ints)],
+            AllowedTokenIds = p.GetProperty("allowed_token_ids") is { ValueKind: JsonValueKind.Array } allowed ? Ints(allowed) : null,
             MaxTokens = 1000,
         };
-        var allowed = p.GetProperty("allowed_token_ids");
-        int generated = element.GetProperty("output_ids").GetArrayLength();
+        int[] prompt = Ints(element.GetProperty("prompt_ids")), output = Ints(element.GetProperty("output_ids"));
+        int generated = output.Length;
         var row = new SamplingRow(
             parameters,
             generated,
-            allowed.ValueKind == JsonValueKind.Array ? Ints(allowed) : null,
-            generated < parameters.MinTokens ? parameters.StopTokenIds : null);
+            null,
+            generated < parameters.MinTokens ? parameters.StopTokenIds : null)
+        {
+            Tokens = (int[])[.. prompt, .. output],
+            PromptLength = prompt.Length,
+        };
         return new SamplingCase(
             element.GetProperty("name").GetString()!,
             [.. element.GetProperty("logits").EnumerateArray().Select(e => (float)Number(e))],
@@ -72,8 +74,32 @@ public class SamplerTests
     [GoldenFact]
     public void Cases_OfTheGoldens_AreAllFound()
     {
-        Assert.Equal(60, SamplingCase.All.Count);
-        Assert.Equal(5, SamplingCase.All.Count(c => c.Expected.GetProperty("tie").ValueKind == JsonValueKind.Object));
+        Assert.Equal(121, SamplingCase.All.Count);
+        Assert.Equal(6, SamplingCase.All.Count(c => c.Expected.GetProperty("tie").ValueKind == JsonValueKind.Object));
+    }
+
+    [GoldenFact]
+    public void Apply_OfEveryCase_GivesTheReferenceLogits()
+    {
+        int compared = 0;
+        foreach (var item in SamplingCase.All)
+        {
+            var expected = item.Expected.GetProperty("edited_logits");
+            if (expected.ValueKind != JsonValueKind.Object)
+                continue;
+            var edited = new float[item.Logits.Length];
+            LogitEdits.Apply(item.Logits, item.Row, edited);
+            var wanted = item.Logits.Select(l => (double)l).ToArray();
+            foreach (var change in expected.EnumerateObject())
+                wanted[int.Parse(change.Name, CultureInfo.InvariantCulture)] = SamplingCase.Number(change.Value);
+            for (int id = 0; id < edited.Length; id++)
+                Assert.True(
+                    edited[id] == wanted[id] || Math.Abs(edited[id] - wanted[id]) <= 1e-5 * Math.Abs(wanted[id]), $"{item.Name}: token {id} has {edited[id]}, expected {wanted[id]}");
+            Assert.Equal(expected.EnumerateObject().Any() || LogitEdits.IsNeeded(item.Row), LogitEdits.IsNeeded(item.Row));
+            compared++;
+        }
+
+        Assert.InRange(compared, 90, SamplingCase.All.Count);
     }
 
     [GoldenFact]
@@ -113,6 +139,12 @@ public class SamplerTests
         {
             var greedy = item.Row with { Params = item.Row.Params with { Temperature = 0 } };
             int token = Sampler.SampleRow(item.Logits, greedy).TokenId;
+            if (item.Expected.GetProperty("all_masked").GetBoolean())
+            {
+                Assert.Equal(-1, token);
+                continue;
+            }
+
             Assert.True(item.Expected.GetProperty("greedy").GetInt32() == token, $"{item.Name}: greedy is {token}");
             Assert.Equal(SamplingCase.Ints(item.Expected.GetProperty("greedy_ties"))[0], token);
         }
@@ -124,13 +156,14 @@ public class SamplerTests
         foreach (var item in SamplingCase.All)
         {
             // A mask of one id makes the sampler choose it; raw log-probabilities do not see masks.
-            var forced = Sampler.SampleRow(item.Logits, item.Row with { Allowed = [item.Sampled], Forbidden = null });
+            var plain = Plain with { TopLogprobs = item.Row.Params.TopLogprobs };
+            var forced = Sampler.SampleRow(item.Logits, new SamplingRow(plain, 0, [item.Sampled]));
             var raw = item.Expected.GetProperty("raw_sampled");
             double expected = SamplingCase.Number(raw.GetProperty("logprob"));
             if (double.IsNegativeInfinity(expected))
             {
                 Assert.True(forced.Error is not null, $"{item.Name}: a token of probability 0 was chosen");
-                forced = Sampler.SampleRow(item.Logits, item.Row with { Params = item.Row.Params with { Temperature = 0 } });
+                forced = Sampler.SampleRow(item.Logits, new SamplingRow(plain with { Temperature = 0 }, 0));
             }
             else
             {
@@ -170,7 +203,7 @@ public class SamplerTests
             var (ids, probabilities) = Sampler.Distribution(item.Logits, item.Row);
             if (item.Expected.GetProperty("tie").ValueKind == JsonValueKind.Null)
                 (ids, probabilities) = (SamplingCase.Ints(item.Expected.GetProperty("kept")), [.. item.Expected.GetProperty("probs").EnumerateArray().Select(e => e.GetDouble())]);
-            if (ids.Length == 1)
+            if (ids.Length <= 1)
                 continue;
             tested++;
             var bare = item.Row.Params with { TopLogprobs = null };
@@ -194,7 +227,7 @@ public class SamplerTests
             }
         }
 
-        Assert.Equal(44, tested);
+        Assert.Equal(87, tested);
     }
 
     /// <summary>Pearson's statistic with cells below 5 joined, and its limit at p = 1e-5 (Wilson and Hilferty 1931).</summary>
@@ -309,7 +342,7 @@ public class SamplerTests
     public void Sample_WhateverTheNeighbours_GivesTheSameToken()
     {
         var cases = SamplingCase.All.Where(c => c.Logits.Length == 64).ToList();
-        Assert.Equal(20, cases.Count);
+        Assert.Equal(26, cases.Count);
         var alone = cases.ConvertAll(c => Sampler.SampleRow(c.Logits, c.Row));
         var random = new Random(5);
         for (int round = 0; round < 50; round++)

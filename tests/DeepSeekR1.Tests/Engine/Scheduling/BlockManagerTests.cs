@@ -68,8 +68,8 @@ public class BlockManagerTests
         var manager = new BlockManager(3, 4);
         var table = new BlockTable();
         manager.TryGrow(table, 1);
-        Assert.Contains("neither free nor in a table", Assert.Throws<InvalidOperationException>(() => manager.CheckIntegrity([])).Message);
-        Assert.Contains("elsewhere", Assert.Throws<InvalidOperationException>(() => manager.CheckIntegrity([table, table])).Message);
+        Assert.Contains("in 0 tables and has 1 references", Assert.Throws<InvalidOperationException>(() => manager.CheckIntegrity([])).Message);
+        Assert.Contains("2 tables", Assert.Throws<InvalidOperationException>(() => manager.CheckIntegrity([table, table])).Message);
     }
 
     [Fact]

@@ -31,12 +31,12 @@ internal sealed class FakeRunner(int numBlocks, int blockSize)
         return [.. batch.Sequences.Where(p => p.Sampling is not null).Select(Choose)];
     }
 
-    /// <summary>Empties what nobody holds, so that nothing can live on blocks that were taken away.</summary>
-    public void Forget(IEnumerable<Sequence> sequences)
+    /// <summary>Empties what nobody holds and nobody can find, so that nothing can live on blocks that were taken away.</summary>
+    public void Forget(IEnumerable<Sequence> sequences, BlockManager manager)
     {
         var held = sequences.SelectMany(s => s.Table.Blocks.ToArray()).ToHashSet();
         for (int slot = 0; slot < _stored.Length; slot++)
-            if (!held.Contains(slot / blockSize))
+            if (!held.Contains(slot / blockSize) && !manager.IsKnown(slot / blockSize))
                 _stored[slot] = Empty;
     }
 
@@ -138,7 +138,7 @@ internal sealed class SchedulerFixture
 
         // The rows carry no names: the block tables tell whose they are.
         var sampling = batch.Sequences.Where(p => p.Sampling is not null)
-            .Select(p => Scheduler.Running.Single(s => s.Table.Blocks.Span[0] == p.Blocks.Span[0])).ToList();
+            .Select(p => Scheduler.Running.Single(s => s.Table.Blocks.Span[^1] == p.Blocks.Span[^1])).ToList();
         var sampled = _runner.Execute(batch).Select((token, i) => Override?.Invoke(sampling[i]) ?? token).ToList();
         DuringStep?.Invoke();
         Scheduler.Apply(sampled, Deliver);
@@ -189,7 +189,7 @@ internal sealed class SchedulerFixture
     private void Check()
     {
         Scheduler.CheckIntegrity();
-        _runner.Forget(Scheduler.All);
+        _runner.Forget(Scheduler.All, Blocks);
     }
 
     private void Deliver(Sequence sequence, TokenOutput? output, string? error)

@@ -311,7 +311,7 @@ public class SchedulerTests
     {
         var shapes = Gen.Select(Gen.Int[1, 10], Gen.Int[1, 5], Gen.Int[1, 6], Gen.Int[0, 20]);
         var operations = Gen.Select(Gen.Int[0, 9], Gen.Int[0, 1000], Gen.Int[0, 1000]).List[1, 60];
-        long preemptions = 0, cancelled = 0, finished = 0, schedules = 0;
+        long preemptions = 0, cancelled = 0, finished = 0, schedules = 0, cached = 0;
         Gen.Select(shapes, operations).Sample(
             (shape, list) =>
             {
@@ -323,11 +323,111 @@ public class SchedulerTests
                 preemptions += random.Preemptions;
                 cancelled += random.Cancelled;
                 finished += random.Finished;
+                cached += random.CachedTokens;
                 schedules++;
             },
-            iter: Goldens.Long ? 10_000 : 500,
+            iter: Goldens.Long ? 100_000 : 10_000,
             threads: 1);
-        Assert.True(schedules >= 500 && preemptions > schedules / 2 && cancelled > schedules / 2 && finished > 2 * schedules, $"{schedules} {preemptions} {cancelled} {finished}");
+        Assert.True(schedules >= 500 && preemptions > schedules / 2 && cancelled > schedules / 2 && finished > 2 * schedules && cached > schedules, $"{schedules} {preemptions} {cancelled} {finished} {cached}");
+    }
+
+    [Fact]
+    public void Schedule_EqualBeginnings_ShareBlocksEvenWithinAStep()
+    {
+        var fixture = new SchedulerFixture(40, 4, maxSequences: 8, maxTokens: 64);
+        var sequences = Enumerable.Range(0, 3).Select(_ => fixture.Add(Request(14, 3))).ToList();
+        fixture.Step();
+        Assert.Equal([14, 2, 2], fixture.Batches[0].Sequences.Select(s => s.TokenIds.Length));
+        Assert.Equal([0, 12, 12], sequences.Select(s => s.CachedTokens));
+        Assert.Equal(3 + 3 * 1, fixture.Blocks.UsedBlocks);
+        fixture.Run();
+        sequences.ForEach(fixture.AssertAsAlone);
+
+        // They are gone, their keys are not; the last prompt token is always computed.
+        var later = fixture.Add(Request(12, 3));
+        fixture.Run();
+        Assert.Equal(8, later.CachedTokens);
+        fixture.AssertAsAlone(later);
+    }
+
+    [Fact]
+    public void Schedule_OtherSaltOrPromptLogprobs_ShareNothing()
+    {
+        var fixture = new SchedulerFixture(40, 4, maxSequences: 8, maxTokens: 64);
+        fixture.Add(Request(14, 3));
+        fixture.Run();
+        var plain = Request(14, 3);
+        var salted = fixture.Add(plain with { CacheSalt = "other" });
+        var scored = fixture.Add(plain with { Sampling = plain.Sampling with { PromptLogprobs = 0 } });
+        var same = fixture.Add(plain);
+        fixture.Run();
+        Assert.Equal([0, 0, 12], new[] { salted, scored, same }.Select(s => s.CachedTokens));
+    }
+
+    [Fact]
+    public void Schedule_OldContent_IsForgottenLeastRecentlyUsedFirst()
+    {
+        var fixture = new SchedulerFixture(6, 4, maxSequences: 1, maxTokens: 64);
+        foreach (int salt in new[] { 1, 2 })
+        {
+            fixture.Add(Request(12, 1, salt: salt));
+            fixture.Run();
+        }
+
+        // Three blocks each lie in the cache; the first content is used again, so the third request pushes out the second's.
+        foreach (var (salt, cached) in new[] { (1, 8), (3, 0), (1, 8), (2, 0) })
+        {
+            var sequence = fixture.Add(Request(12, 1, salt: salt));
+            fixture.Run();
+            Assert.Equal((salt, cached), (salt, sequence.CachedTokens));
+        }
+    }
+
+    [Fact]
+    public void Schedule_Preempted_ComesBackFromTheCache()
+    {
+        var fixture = new SchedulerFixture(6, 4, maxSequences: 4, maxTokens: 32, maxLength: 12);
+        var sequences = Enumerable.Range(0, 3).Select(i => fixture.Add(Request(4, 8, salt: i))).ToList();
+        fixture.Run();
+        sequences.ForEach(fixture.AssertAsAlone);
+        Assert.Equal(1, sequences[2].Preemptions);
+
+        // What it computed before counts as no cached prompt token: the usage is that of its first start.
+        Assert.All(sequences, s => Assert.Equal(0, s.CachedTokens));
+    }
+
+    [Fact]
+    public void Schedule_Priorities_GoFirstAndAreNotPreempted()
+    {
+        var fixture = new SchedulerFixture(30, 4, maxSequences: 2, maxTokens: 32);
+        var order = new List<int>();
+        var sequences = new[] { 5, 5, 1, 0, 1 }.Select((priority, i) => fixture.Add(Request(4, 1, salt: i) with { Priority = priority })).ToList();
+        fixture.Step();
+        Assert.Equal([false, false, true, true, false], sequences.Select(s => s.Status == SequenceStatus.Finished));
+
+        // With no room left the least urgent gives way, though it came first.
+        fixture = new SchedulerFixture(4, 4, maxSequences: 4, maxTokens: 32, maxLength: 12);
+        var patient = fixture.Add(Request(4, 8) with { Priority = 9 });
+        fixture.Step();
+        var urgent = fixture.Add(Request(4, 8, salt: 1));
+        fixture.Run();
+        Assert.Equal((1, 0), (patient.Preemptions, urgent.Preemptions));
+        fixture.AssertAsAlone(patient);
+        fixture.AssertAsAlone(urgent);
+    }
+
+    [Fact]
+    public void Schedule_Tenants_TakeTurns()
+    {
+        var fixture = new SchedulerFixture(30, 4, maxSequences: 1, maxTokens: 32);
+        var many = Enumerable.Range(0, 20).Select(i => fixture.Add(Request(4, 1, salt: i) with { Tenant = "many" })).ToList();
+        for (int i = 0; i < 3; i++)
+            fixture.Step();
+        var few = Enumerable.Range(0, 2).Select(i => fixture.Add(Request(4, 1, salt: 30 + i) with { Tenant = "few" })).ToList();
+        for (int i = 0; i < 4; i++)
+            fixture.Step();
+        Assert.All(few, s => Assert.Equal(SequenceStatus.Finished, s.Status));
+        Assert.InRange(many.Count(s => s.Status == SequenceStatus.Finished), 5, 6);
     }
 
     /// <summary>Random arrivals, cancels and steps; knows what each sequence must have given at the end.</summary>
@@ -339,6 +439,8 @@ public class SchedulerTests
         public long Preemptions => fixture.Scheduler.Preemptions;
 
         public int Cancelled => _cancelled.Count;
+
+        public int CachedTokens => _sequences.Sum(s => s.CachedTokens);
 
         public int Finished => _sequences.Count - _cancelled.Count;
 
@@ -370,7 +472,11 @@ public class SchedulerTests
         {
             int prompt = 1 + a % (MaxLength - 1);
             int[] stop = b % 3 == 0 ? [] : [b % FakeRunner.Vocabulary, (b + 1) % FakeRunner.Vocabulary];
-            _sequences.Add(fixture.Add(Request(prompt, 1 + b % 17, stop, minTokens: a % 5, salt: a + b)));
+
+
+            // Few different beginnings, so that blocks are shared all the time, by different tenants and urgencies.
+            var request = Request(prompt, 1 + b % 17, stop, minTokens: a % 5, salt: b % 3);
+            _sequences.Add(fixture.Add(request with { Priority = a % 3, Tenant = "abc"[(b % 3)..][..1], CacheSalt = a % 4 == 0 ? "salt" : null }));
         }
 
         private void Cancel(Sequence sequence)
