@@ -3,6 +3,7 @@ using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Collectives;
 using DeepSeekR1.Compute.Kernels;
 using DeepSeekR1.Engine.Execution;
+using DeepSeekR1.Engine.Planning;
 using DeepSeekR1.Models;
 using DeepSeekR1.Models.Attention;
 using DeepSeekR1.Models.Checkpoints;
@@ -46,6 +47,8 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         {
             var reports = LoadModels(config, checkpoint, ranks, models);
             LogModel(config, ranks, reports);
+            foreach (var difference in PlanCheck.Compare(config, ranks[0], reports[^1]))
+                log("WARNING: " + difference);
             Report("cache", ShareOfWeights);
             var (blocks, maxLength) = SizeCache(config, ranks[0]);
             foreach (var model in models)
@@ -89,7 +92,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         var (rank, report) = (ranks[0], reports[0]);
         string over = ranks.Count == 1 ? "" : $" over {ranks.Count} ranks";
         log($"{config.Architecture}: {report.Parameters:N0} parameters, {Size(reports.Sum(r => r.Bytes))}, computed in {Name(rank.Type)} on {rank.Device}{over}.");
-        foreach (var (format, parameters, bytes) in report.Formats)
+        foreach (var (format, parameters, bytes, _, _) in report.Formats)
             log($"  {format}: {parameters:N0} parameters, {Size(bytes)}{(ranks.Count == 1 ? "" : " on rank 0")}, {(double)bytes / parameters:0.000} bytes a parameter.");
         if (report.Ignored.Count > 0)
             log($"{report.Ignored.Count} tensors of the checkpoint are not used: {string.Join(", ", report.Ignored.Take(5))}{(report.Ignored.Count > 5 ? ", ..." : "")}");

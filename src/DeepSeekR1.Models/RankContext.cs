@@ -38,6 +38,7 @@ public sealed record RankContext(Communicator Communicator, KernelSet Kernels, D
             : (heads / WorldSize, Rank * kvHeads / WorldSize, 1);
     }
 
-    private static bool CanSplitHeads(int heads, int kvHeads, int size)
+    /// <summary>Whether heads can be split over so many ranks.</summary>
+    public static bool CanSplitHeads(int heads, int kvHeads, int size)
         => heads % size == 0 && (kvHeads % size == 0 || size % kvHeads == 0);
 }

@@ -66,6 +66,9 @@ public sealed class Weight(RankContext rank, long[] shape, WeightForm form = Wei
     /// <summary>Whether quantized parts stay quantized.</summary>
     public bool KeepsQuantized => form != WeightForm.Dense;
 
+    /// <summary>What is kept.</summary>
+    public WeightForm Form => form;
+
     /// <summary>The dense tensor; only of the dense form.</summary>
     public Tensor Value => _value ?? throw new InvalidOperationException("The weight is not loaded.");
 
@@ -82,6 +85,12 @@ public sealed class Weight(RankContext rank, long[] shape, WeightForm form = Wei
         { IsPacked: true } => TypeName + ", packed",
         _ => TypeName,
     };
+
+    /// <summary>Whether codes are kept.</summary>
+    public bool IsQuantized => _prepared?.Parts is not null;
+
+    /// <summary>Whether a layout of the library's own is kept.</summary>
+    public bool IsPacked => _prepared?.IsPacked ?? false;
 
     /// <summary>Bytes that it takes in memory now.</summary>
     public long Bytes => _prepared?.Bytes ?? (_value is { } value ? value.numel() * value.element_size() : 0);

@@ -15,7 +15,9 @@ public sealed record LoadReport(long Parameters, long Bytes, IReadOnlyList<Forma
 /// <param name="Format">fp8, ..., or the type of dense weights.</param>
 /// <param name="Parameters">Numbers that it holds.</param>
 /// <param name="Bytes">Memory that they take.</param>
-public sealed record FormatShare(string Format, long Parameters, long Bytes);
+/// <param name="IsQuantized">Codes and scales.</param>
+/// <param name="IsPacked">A layout of the library's own.</param>
+public sealed record FormatShare(string Format, long Parameters, long Bytes, bool IsQuantized, bool IsPacked);
 
 /// <summary>How to load.</summary>
 /// <param name="Dequantize">Decode quantized weights to the compute type instead of keeping them.</param>
@@ -61,7 +63,7 @@ public static partial class WeightLoader
 
         var targets = model.Weights.Select(s => s.Target).Distinct().ToList();
         var byFormat = targets.GroupBy(t => t.Format)
-            .Select(g => new FormatShare(g.Key, g.Sum(t => t.Elements), g.Sum(t => t.Bytes)))
+            .Select(g => new FormatShare(g.Key, g.Sum(t => t.Elements), g.Sum(t => t.Bytes), g.First().IsQuantized, g.First().IsPacked))
             .OrderByDescending(share => share.Bytes).ToList();
         return new LoadReport(model.Weights.Sum(s => s.Count), byFormat.Sum(share => share.Bytes), byFormat, ignored);
     }
