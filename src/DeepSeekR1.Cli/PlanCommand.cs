@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using DeepSeekR1.Compute;
-using DeepSeekR1.Engine;
 using DeepSeekR1.Engine.Planning;
 using DeepSeekR1.Models;
 using DeepSeekR1.Models.Checkpoints;

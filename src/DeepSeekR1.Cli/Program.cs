@@ -31,13 +31,19 @@ namespace DeepSeekR1.Cli
             var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);
             if (parsed.Errors.Count > 0)
                 return Fail(ExitCodes.Usage, parsed.Errors[0].Message);
+            return await GuardAsync(() => parsed.InvokeAsync(new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = null,
+            }));
+        }
+
+        /// <summary>Runs a verb; what it throws becomes one line and the exit code.</summary>
+        internal static async Task<int> GuardAsync(Func<Task<int>> verb)
+        {
             try
             {
-                return await parsed.InvokeAsync(new InvocationConfiguration
-                {
-                    EnableDefaultExceptionHandler = false,
-                    ProcessTerminationTimeout = null,
-                });
+                return await verb();
             }
             catch (Exception e) when (e is UsageException or StartupException)
             {

@@ -46,6 +46,13 @@ internal static class ServeCommand
     {
         var options = ServeSettings.Resolve(
             model, flags, Environment.GetEnvironmentVariable, Path.Combine(Environment.CurrentDirectory, "appsettings.json"));
+        return await RunAsync(options, cancellation);
+    }
+
+    /// <summary>Serves until a signal comes or the engine fails.</summary>
+    /// <exception cref="EngineFaultedException">The engine failed; everybody has been told.</exception>
+    internal static async Task<int> RunAsync(ServerOptions options, CancellationToken cancellation)
+    {
         await using var server = ServerHost.Create(options);
         await server.StartAsync(cancellation);
         try

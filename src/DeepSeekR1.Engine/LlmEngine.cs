@@ -43,6 +43,7 @@ public sealed record EngineSnapshot(
 /// </summary>
 public sealed class LlmEngine : IAsyncDisposable
 {
+    private static readonly TimeSpan WatchInterval = TimeSpan.FromMilliseconds(500);
     private readonly LoadedEngine _loaded;
     private readonly EngineOptions _options;
     private readonly BlockManager _blocks;
@@ -57,6 +58,8 @@ public sealed class LlmEngine : IAsyncDisposable
     private volatile bool _closing, _stop;
     private long _promptTokens, _generatedTokens, _steps, _finished, _cancelled;
     private volatile TaskCompletionSource? _drained;
+    private readonly Timer _watchdog;
+    private long _stepBegan;
 
     private LlmEngine(LoadedEngine loaded, EngineOptions options)
     {
@@ -67,6 +70,7 @@ public sealed class LlmEngine : IAsyncDisposable
         _snapshot = TakeSnapshot();
         _thread = new Thread(Run) { IsBackground = true, Name = "engine" };
         _thread.Start();
+        _watchdog = new Timer(_ => Watch(), null, WatchInterval, WatchInterval);
     }
 
     /// <summary>What is true of the loaded engine.</summary>
@@ -77,6 +81,9 @@ public sealed class LlmEngine : IAsyncDisposable
 
     /// <summary>False once the engine has faulted or is closing.</summary>
     public bool IsHealthy => _fault is null && !_closing;
+
+    /// <summary>Completes when the engine answers no more: after a fault, or when it was disposed.</summary>
+    public Task Stopped => _stopped.Task;
 
     /// <summary>The fault that ended the engine; null while it runs.</summary>
     public EngineFaultedException? Fault => _fault;
@@ -187,12 +194,12 @@ public sealed class LlmEngine : IAsyncDisposable
         try
         {
             TorchRuntime.SetThreads(_loaded.ThreadsPerRank);
-            while (!_stop)
+            while (!_stop && _fault is null)
                 Turn();
         }
         catch (Exception e)
         {
-            _fault = new EngineFaultedException($"The engine stopped after a fault in step {_steps}: {e.Message}", e);
+            _fault ??= new EngineFaultedException($"The engine stopped after a fault in step {_steps}: {e.Message}", e);
         }
 
         Shut();
@@ -218,7 +225,11 @@ public sealed class LlmEngine : IAsyncDisposable
             return;
         }
 
+        Volatile.Write(ref _stepBegan, Environment.TickCount64);
         var sampled = _loaded.Ranks.Execute(batch);
+        Volatile.Write(ref _stepBegan, 0);
+        if (_fault is not null)
+            return;
         _steps++;
         _scheduler.Apply(sampled, Deliver);
         _snapshot = TakeSnapshot();
@@ -270,6 +281,23 @@ public sealed class LlmEngine : IAsyncDisposable
         sequence.Outputs?.TryComplete(cause);
     }
 
+    /// <summary>
+    /// Gives the engine up when a step does not end: a thread that hangs in a kernel cannot be stopped, but nobody has to wait for it.
+    /// Ranks that wait for each other give up first and say which one is missing.
+    /// </summary>
+    private void Watch()
+    {
+        long began = Volatile.Read(ref _stepBegan);
+        double limit = _options.RankTimeoutSeconds + WatchInterval.TotalSeconds;
+        if (began == 0 || _fault is not null || Environment.TickCount64 - began < 1000 * limit)
+            return;
+        _fault = new EngineFaultedException(
+            $"Rank 0 did not come back from step {_steps} within {_options.RankTimeoutSeconds} s (--rank-timeout). The engine is given up.");
+        foreach (var sequence in _alive.Keys)
+            End(sequence, _fault);
+        _stopped.TrySetResult();
+    }
+
     /// <summary>The thread's last act: everybody who still waits gets an answer, then memory is freed.</summary>
     private void Shut()
     {
@@ -281,6 +309,7 @@ public sealed class LlmEngine : IAsyncDisposable
         }
 
         _snapshot = TakeSnapshot();
+        _watchdog.Dispose();
         _loaded.Ranks.Dispose();
         _stopped.TrySetResult();
     }

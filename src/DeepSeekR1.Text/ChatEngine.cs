@@ -48,6 +48,12 @@ public sealed class ChatEngine : IAsyncDisposable
     /// <summary>False once the engine has faulted or is closing.</summary>
     public bool IsHealthy => _engine.IsHealthy;
 
+    /// <summary>The fault that ended the engine; null while it runs.</summary>
+    public EngineFaultedException? Fault => _engine.Fault;
+
+    /// <summary>Completes when the engine answers no more.</summary>
+    public Task Stopped => _engine.Stopped;
+
     /// <summary>Waits for running requests; new ones are refused.</summary>
     public Task DrainAsync(CancellationToken cancellation) => _engine.DrainAsync(cancellation);
 

@@ -3,7 +3,6 @@ using System.Globalization;
 using System.Numerics.Tensors;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Models;
-using static TorchSharp.torch;
 
 namespace DeepSeekR1.Engine.Planning;
 

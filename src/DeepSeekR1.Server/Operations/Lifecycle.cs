@@ -150,6 +150,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
                 _state = ServerState.Ready;
             Log.Ready(log, _engine.Facts, _watch.Elapsed.TotalSeconds);
             _loaded.TrySetResult(_engine);
+            _ = WatchAsync(_engine);
         }
         catch (Exception e)
         {
@@ -159,6 +160,14 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
                 : new StartupException($"Loading '{options.Engine.ModelPath}' failed: {e.Message}", e));
             _ = _loaded.Task.Exception;
         }
+    }
+
+    /// <summary>A fault that no request sees must end the process too.</summary>
+    private async Task WatchAsync(ChatEngine engine)
+    {
+        await engine.Stopped;
+        if (engine.Fault is { } fault)
+            ReportFault(fault);
     }
 
     private static string ReadTemplate(string file)

@@ -1,0 +1,163 @@
+using System.Net;
+using System.Net.Sockets;
+using DeepSeekR1.Cli;
+using DeepSeekR1.Compute.Kernels;
+using DeepSeekR1.Testing;
+using Xunit;
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Server.Tests;
+
+/// <summary>
+/// A rank that throws or hangs in mid-step, seen from outside: everybody who waits gets an answer, readiness turns false, and the
+/// program ends with exit code 70.
+/// </summary>
+public sealed class FaultTests
+{
+    [GoldenTheory]
+    [InlineData(1, 0, false, "Rank 0 failed in its step: out of luck")]
+    [InlineData(2, 1, false, "Rank 1 failed in its step: out of luck")]
+    [InlineData(2, 0, false, "Rank 0 failed in its step: out of luck")]
+    [InlineData(2, 1, true, "Rank 1 did not arrive at AllReduce within 1 s")]
+    [InlineData(2, 0, true, "Rank 0 did not")]
+    [InlineData(1, 0, true, "Rank 0 did not come back from step")]
+    public async Task Rank_ThatFailsInMidStep_AnswersEverybodyAndEndsWithCode70(int ranks, int bad, bool hangs, string story)
+    {
+        using var kernels = new FailingKernels(hangs);
+        var options = DeepSeekServer.Options() with { Port = FreePort(), ShutdownTimeoutSeconds = 5 };
+        options = options with
+        {
+            Engine = options.Engine with
+            {
+                TensorParallelSize = ranks,
+                RankTimeoutSeconds = 1,
+                WrapKernels = (rank, own) => rank == bad ? kernels : own,
+            },
+        };
+        var error = new StringWriter();
+        var (original, exit) = (Console.Error, 0);
+        Console.SetError(error);
+        try
+        {
+            var program = Task.Run(() => CommandLine.GuardAsync(() => ServeCommand.RunAsync(options, CancellationToken.None)));
+            using var client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{options.Port}"), Timeout = TimeSpan.FromSeconds(60) };
+            await UntilReadyAsync(client);
+            var whole = Enumerable.Range(0, 3).Select(_ => client.PostAsync("/v1/completions", Request(stream: false))).ToList();
+            var streamed = Enumerable.Range(0, 3).Select(_ => BrokenStreamAsync(client)).ToList();
+            await Task.Delay(200);
+            kernels.Begin();
+            foreach (var answer in await Task.WhenAll(whole))
+            {
+                Assert.Equal(HttpStatusCode.InternalServerError, answer.StatusCode);
+                Assert.Contains("server_error", await answer.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+            }
+
+            foreach (var text in await Task.WhenAll(streamed))
+                Assert.Contains("\"server_error\"", text, StringComparison.Ordinal);
+            exit = await program.WaitAsync(TimeSpan.FromSeconds(30));
+        }
+        finally
+        {
+            Console.SetError(original);
+        }
+
+        Assert.Equal(70, exit);
+        Assert.Contains("the engine failed: ", error.ToString(), StringComparison.Ordinal);
+        Assert.Contains(ranks == 1 && !hangs ? "out of luck" : story, error.ToString(), StringComparison.Ordinal);
+    }
+
+    [GoldenFact]
+    public async Task Readiness_AfterAFault_IsFalse()
+    {
+        using var kernels = new FailingKernels(hangs: false);
+        var options = DeepSeekServer.Options();
+        await using var server = ServerHost.Create(options with { Engine = options.Engine with { WrapKernels = (_, _) => kernels } });
+        await server.StartAsync();
+        await server.WaitUntilReadyAsync();
+        using var client = Http.Client(server);
+        Assert.Equal(HttpStatusCode.OK, (await client.GetJsonAsync("/health/ready")).Status);
+        kernels.Begin();
+        Assert.Equal(HttpStatusCode.InternalServerError, (await client.PostAsync("/v1/completions", Request(stream: false))).StatusCode);
+        var health = await client.GetJsonAsync("/health/ready");
+        Assert.Equal(HttpStatusCode.InternalServerError, health.Status);
+        Assert.Contains("Restart the server", health.Error, StringComparison.Ordinal);
+        Assert.Equal("failed", (await client.GetJsonAsync("/health/live")).Json["status"]!.GetValue<string>());
+    }
+
+    /// <summary>What arrives before the connection breaks: after the error event the body does not end, so that nobody takes it for complete.</summary>
+    private static async Task<string> BrokenStreamAsync(HttpClient client)
+    {
+        using var message = new HttpRequestMessage(HttpMethod.Post, "/v1/completions") { Content = Request(stream: true) };
+        using var response = await client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead);
+        using var reader = new StreamReader(await response.Content.ReadAsStreamAsync());
+        var text = new System.Text.StringBuilder();
+        try
+        {
+            while (await reader.ReadLineAsync() is { } line)
+                text.AppendLine(line);
+            Assert.False(response.IsSuccessStatusCode, "the stream ended as if it were complete");
+        }
+        catch (HttpIOException)
+        {
+            Assert.DoesNotContain("[DONE]", text.ToString(), StringComparison.Ordinal);
+        }
+
+        return text.ToString();
+    }
+
+    private static StringContent Request(bool stream)
+        => Http.Body($$"""{"prompt":[5,6,7],"max_tokens":60,"temperature":0,"ignore_eos":true,"stream":{{(stream ? "true" : "false")}}}""");
+
+    private static async Task UntilReadyAsync(HttpClient client)
+    {
+        for (int i = 0; i < 600; i++)
+        {
+            try
+            {
+                if ((await client.GetAsync("/health/ready")).IsSuccessStatusCode)
+                    return;
+            }
+            catch (HttpRequestException)
+            {
+                // The port is not open yet.
+            }
+
+            await Task.Delay(50);
+        }
+
+        throw new TimeoutException("The server does not become ready.");
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+
+    /// <summary>The reference until it is told to fail; then it throws, or never returns.</summary>
+    private sealed class FailingKernels(bool hangs) : TorchKernels, IDisposable
+    {
+        private readonly ManualResetEventSlim _gate = new();
+        private volatile bool _begun;
+
+        public void Begin() => _begun = true;
+
+        public void Dispose() => _gate.Set();
+
+        public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias)
+        {
+            if (!_begun)
+            {
+                // Slow enough for requests to be under way when it fails.
+                Thread.Sleep(1);
+                return base.Linear(x, weight, bias);
+            }
+
+            if (!hangs)
+                throw new InvalidOperationException("out of luck");
+            _gate.Wait();
+            return base.Linear(x, weight, bias);
+        }
+    }
+}
