@@ -34,8 +34,7 @@ public sealed unsafe partial class CpuKernels
 
     private Tensor QuantizedLinear(Tensor x, IReadOnlyList<QuantizedTensor> parts, Tensor? bias)
     {
-        bool dynamic = DynamicActivations && parts[0] is Fp8Tensor;
-        using var input = dynamic ? Fp8Codes.RoundActivations(x, ((Fp8Tensor)parts[0]).Block.Columns, ((Fp8Tensor)parts[0]).ColumnOffset) : x.alias();
+        using var input = DynamicActivations ? parts[0].RoundActivations(x) : x.alias();
         if (x.shape[0] > MaxFusedRows)
         {
             // Rounded activations are exact in float32 only.

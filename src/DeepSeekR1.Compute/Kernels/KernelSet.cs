@@ -61,8 +61,9 @@ public sealed record RoutingRule(int TopK, int Groups, int TopGroups, bool Norma
 public abstract class KernelSet
 {
     /// <summary>
-    /// Whether the inputs of FP8 weights are rounded to FP8 as well, one scale per row and 128 channels
-    /// (quantization_config.activation_scheme "dynamic"; DeepSeek-V3 paper, section 3.3.2). False multiplies them as they are.
+    /// Whether the inputs of quantized weights are rounded as well (quantization_config.activation_scheme "dynamic"): for FP8 weights to
+    /// FP8 with one scale per row and 128 channels (DeepSeek-V3 paper, section 3.3.2), for int8 weights to int8 with one scale per row.
+    /// False multiplies them as they are.
     /// </summary>
     public bool DynamicActivations { get; init; }
 

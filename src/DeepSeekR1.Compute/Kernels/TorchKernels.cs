@@ -1,4 +1,3 @@
-using DeepSeekR1.Compute.Quantization;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Compute.Kernels;
@@ -20,10 +19,10 @@ public class TorchKernels : KernelSet
     {
         if (weight.Parts is not { } parts)
             return nn.functional.linear(x, weight.Data, bias);
-        if (DynamicActivations && parts[0] is Fp8Tensor fp8)
+        if (DynamicActivations)
         {
             // Products of codes need float32 sums; the result is rounded once.
-            using var rounded = Fp8Codes.RoundActivations(x, fp8.Block.Columns, fp8.ColumnOffset);
+            using var rounded = parts[0].RoundActivations(x);
             using var exact = ToDense(weight, ScalarType.Float32);
             using var wideBias = bias?.to(ScalarType.Float32);
             using var product = nn.functional.linear(rounded, exact, wideBias);

@@ -66,6 +66,27 @@ public sealed unsafe class Fp8Tensor : QuantizedTensor
     public override long Bytes => _codes.numel() + _scales.numel() * sizeof(float);
 
     /// <inheritdoc/>
+    public override Tensor RoundActivations(Tensor x) => Fp8Codes.RoundActivations(x, _block.Columns, _columnOffset);
+
+    /// <inheritdoc/>
+    public override QuantizedTensor Slice(long row, long rows, long column, long columns)
+    {
+        using var scope = NewDisposeScope();
+        long top = (row + _rowOffset) / _block.Rows, left = (column + _columnOffset) / _block.Columns;
+        long down = (row + rows - 1 + _rowOffset) / _block.Rows - top + 1, across = (column + columns - 1 + _columnOffset) / _block.Columns - left + 1;
+        return new Fp8Tensor(
+            _codes.narrow(0, row, rows).narrow(1, column, columns).clone().contiguous(),
+            _scales.narrow(0, top, down).narrow(1, left, across).clone().contiguous(),
+            _block, (int)((row + _rowOffset) % _block.Rows), (int)((column + _columnOffset) % _block.Columns));
+    }
+
+    /// <summary>Codes [N, K] as bytes.</summary>
+    public Tensor Codes => _codes;
+
+    /// <summary>Scales of the blocks, float32.</summary>
+    public Tensor Scales => _scales;
+
+    /// <inheritdoc/>
     public override Tensor Dequantize()
     {
         using var codes = TorchShim.ViewAs(_codes, DType.Float8E4M3);

@@ -24,6 +24,48 @@ public abstract unsafe class QuantizedTensor(long rows, long columns) : IDisposa
     /// <summary>The numbers: a fresh float32 tensor [N, K] on the device of the codes.</summary>
     public abstract Tensor Dequantize();
 
+    /// <summary>
+    /// Inputs as the format's dynamic scheme rounds them: a fresh float32 tensor of the shape of x. Formats without one give x itself.
+    /// </summary>
+    public virtual Tensor RoundActivations(Tensor x) => x.to(ScalarType.Float32).alias();
+
+    /// <summary>A rectangle of the matrix, with exactly the same numbers; owns copies.</summary>
+    public abstract QuantizedTensor Slice(long row, long rows, long column, long columns);
+
+    /// <summary>Rounds a dense matrix [N, K].</summary>
+    /// <param name="format">fp8 (blocks of 128 x 128), int8, int4 (groups of 128) or nf4.</param>
+    /// <param name="weight">Any float type, on the CPU.</param>
+    public static QuantizedTensor Quantize(string format, Tensor weight)
+    {
+        using var scope = NewDisposeScope();
+        switch (format)
+        {
+            case "fp8":
+                var (codes, scales) = Fp8Codes.Quantize(weight, (128, 128));
+                return new Fp8Tensor(codes, scales, (128, 128));
+            case "int8":
+                return Int8Tensor.Quantize(weight);
+            case "int4":
+                return FourBitTensor.QuantizeInt4(weight, 128);
+            case "nf4":
+                return FourBitTensor.QuantizeNf4(weight);
+            default:
+                throw new ArgumentException($"There is no format '{format}'.", nameof(format));
+        }
+    }
+
+    /// <summary>Names of all formats.</summary>
+    public static IReadOnlyList<string> Formats { get; } = ["fp8", "int8", "int4", "nf4"];
+
+    /// <summary>Refuses scales that are no numbers.</summary>
+    /// <exception cref="ModelLoadException">One is not finite.</exception>
+    protected static void CheckFinite(ReadOnlySpan<float> scales, string what)
+    {
+        for (int i = 0; i < scales.Length; i++)
+            if (!float.IsFinite(scales[i]))
+                throw new ModelLoadException($"The {what} {i} is {scales[i]}; scales must be finite numbers.");
+    }
+
     /// <summary>Writes one row's numbers [K]. CPU only; several threads may call it.</summary>
     public abstract void DecodeRow(long row, float* target);
 
