@@ -38,9 +38,11 @@ internal static class ServeOptions
             (o, v) => o with { ServedModelNames = List(v) }),
         new("dtype", "TYPE", "auto, float32, bfloat16 or float16 (default auto)",
             (o, v) => Engine(o, e => e with { DType = OneOf("dtype", v, "auto", "float32", "bfloat16", "float16") })),
+        new("quantization", "F", "Round the large matrices of a dense checkpoint while loading: fp8, int8, int4 or nf4 (default: as the checkpoint is)",
+            (o, v) => Engine(o, e => e with { Quantization = OneOf("quantization", v, "fp8", "int8", "int4", "nf4") })),
         new("dequantize", null, "Decode quantized weights to the compute type when loading, instead of keeping them as they are",
             (o, v) => Engine(o, e => e with { Dequantize = Bool("dequantize", v) })),
-        new("activation-scheme", "SCHEME", "weight-only: inputs of FP8 weights as they are; dynamic: rounded to FP8 as well (default weight-only)",
+        new("activation-scheme", "SCHEME", "weight-only: inputs of quantized weights as they are; dynamic: rounded to FP8 or int8 as well (default weight-only)",
             (o, v) => Engine(o, e => e with { ActivationScheme = OneOf("activation-scheme", v, "weight-only", "dynamic") })),
         new("device", "DEVICE", "auto, cpu or cuda (default auto)",
             (o, v) => Engine(o, e => e with { Device = OneOf("device", v, "auto", "cpu", "cuda") })),
@@ -88,9 +90,6 @@ internal static class ServeOptions
                 "has no meaning here because a sequence that must give way is computed again, never swapped")),
         new("trust-remote-code", null, "Refused: has no meaning here because no code of a checkpoint is run",
             (o, v) => Switch(o, "trust-remote-code", v, "has no meaning here because no code of a checkpoint is ever run")),
-        new("quantization", "METHOD", "Refused: a checkpoint's own format is recognised by itself",
-            (o, v) => throw Refused("quantization", v,
-                "comes with quantized weights in memory; a checkpoint's own block FP8 or GGUF format is recognised by itself")),
     ];
 
     /// <summary>Rules between options.</summary>
@@ -99,6 +98,8 @@ internal static class ServeOptions
         if (given.Contains("gpu-memory-utilization") && options.Engine.Device != "cuda")
             throw new UsageException(
                 $"--gpu-memory-utilization has no meaning with --device {options.Engine.Device}. Send --device cuda, or use --kv-cache-memory-bytes.");
+        if (options.Engine is { Quantization: not null, Dequantize: true })
+            throw new UsageException("--quantization and --dequantize contradict each other. Give one of them.");
         if (options.Engine is { KvCacheMemoryBytes: not null, NumGpuBlocksOverride: not null })
             throw new UsageException("--kv-cache-memory-bytes and --num-gpu-blocks-override both set the size of the KV cache. Give one of them.");
     }

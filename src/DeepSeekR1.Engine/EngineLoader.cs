@@ -37,6 +37,9 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         using var checkpoint = Checkpoint.Open(options.ModelPath);
         config ??= ((GgufCheckpoint)checkpoint).Config;
         var assets = checkpoint is GgufCheckpoint source ? ModelTextAssetsReader.FromGguf(source.File) : ModelTextAssetsReader.FromFolder(options.ModelPath);
+        if (options.Quantization is { } wanted && config.QuantizationMethod is { } stored && stored != wanted)
+            throw new ModelLoadException(
+                $"--quantization {wanted}: the checkpoint is in {stored} already. Leave the flag out, or write a {wanted} checkpoint with `deepseek-r1 quantize`.");
         TorchRuntime.Initialize();
         log($"libtorch: {TorchRuntime.Source}.");
         var group = new LocalGroup(options.TensorParallelSize, TimeSpan.FromSeconds(options.RankTimeoutSeconds));
@@ -79,7 +82,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
             reports.Add(WeightLoader.Load(
                 models[^1],
                 checkpoint,
-                new LoadOptions(options.Dequantize),
+                new LoadOptions(options.Dequantize, options.Quantization),
                 done => Report("weights", ShareOfReading + (ShareOfWeights - ShareOfReading) * (rank.Rank + done) / ranks.Count),
                 cancellation));
         }

@@ -11,6 +11,9 @@ public sealed record EngineOptions
     /// <summary>Compute type: auto, float32, bfloat16 or float16.</summary>
     public string DType { get; init; } = "auto";
 
+    /// <summary>Format to round dense matrices to while they are loaded (fp8, int8, int4, nf4); null leaves them.</summary>
+    public string? Quantization { get; init; }
+
     /// <summary>Decode quantized weights to the compute type instead of keeping them as they are.</summary>
     public bool Dequantize { get; init; }
 

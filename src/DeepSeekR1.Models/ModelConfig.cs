@@ -144,6 +144,15 @@ public sealed record ModelConfig
     /// <summary>Block sizes of FP8 weights (quantization_config.weight_block_size); null when weights are not FP8.</summary>
     public (int Rows, int Columns)? Fp8Block { get; init; }
 
+    /// <summary>Format of the checkpoint's matrices: fp8, int8, nf4 or int4; null when they are dense.</summary>
+    public string? QuantizationMethod { get; init; }
+
+    /// <summary>Numbers that share a scale in int4 (quantization_config.group_size).</summary>
+    public int QuantizationGroup { get; init; }
+
+    /// <summary>Inputs from this magnitude on stay unrounded in dynamic int8 products (llm_int8_threshold); 0 for none.</summary>
+    public float OutlierThreshold { get; init; }
+
     /// <summary>Type that the checkpoint declares (torch_dtype or dtype); null when it says nothing.</summary>
     public DType? DeclaredType { get; init; }
 

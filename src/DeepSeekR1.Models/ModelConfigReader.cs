@@ -100,14 +100,13 @@ public sealed class ModelConfigReader
             Mla = mla,
             Moe = mla is null ? null : ReadMoe(),
             NumMtpLayers = mla is null ? 0 : Int("num_nextn_predict_layers", 0, 0),
-            Fp8Block = ReadFp8(),
             DeclaredType = ReadType(),
             BosTokenId = OptionalInt("bos_token_id", 0),
             EosTokenIds = ReadIds("eos_token_id"),
         };
         if (mla is not null && attentionBias)
             throw Refuse("attention_bias", "true", "false for DeepSeek-V3");
-        return config;
+        return ReadQuantization(config);
     }
 
     private string ReadArchitecture()
@@ -166,26 +165,45 @@ public sealed class ModelConfigReader
                 Require("layer_types", type.ToString(), "full_attention");
     }
 
-    private (int, int)? ReadFp8()
+    private ModelConfig ReadQuantization(ModelConfig config)
     {
-        const string Section = "quantization_config", BlockSize = "weight_block_size";
+        const string Section = "quantization_config", BlockSize = "weight_block_size", Group = "group_size", FourBits = "bnb_4bit_quant_type";
         if (Member(Section) is not { } quantization)
-            return null;
+            return config;
         if (quantization.ValueKind != JsonValueKind.Object)
             throw Refuse(Section, quantization.ToString(), "an object");
         string Value(string name) => quantization.TryGetProperty(name, out var value) && value.ToString() is { Length: > 0 } text ? text : Nothing;
+        bool IsTrue(string name) => quantization.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.True;
         void Known(string name, string wanted, params string[] known)
         {
             if (!known.Contains(Value(name)))
                 throw Refuse($"{Section}.{name}", Value(name), wanted);
         }
 
-        Known("quant_method", "fp8 (128 x 128 blocks)", "fp8");
+        Known("quant_method", "fp8 (128 x 128 blocks), bitsandbytes or deepseek-r1-int4", "fp8", "bitsandbytes", "deepseek-r1-int4");
+        switch (Value("quant_method"))
+        {
+            case "bitsandbytes" when IsTrue("load_in_8bit"):
+                float threshold = quantization.TryGetProperty("llm_int8_threshold", out var limit) && limit.ValueKind == JsonValueKind.Number ? limit.GetSingle() : 6;
+                return config with { QuantizationMethod = "int8", OutlierThreshold = threshold };
+            case "bitsandbytes":
+                Known(FourBits, "nf4", "nf4");
+                return config with { QuantizationMethod = "nf4" };
+            case "deepseek-r1-int4":
+                if (!quantization.TryGetProperty(Group, out var group))
+                    throw Refuse($"{Section}.{Group}", Nothing, "a whole number of at least 1");
+                return config with { QuantizationMethod = "int4", QuantizationGroup = Whole(group, $"{Section}.{Group}", 1) };
+        }
+
         Known("fmt", "e4m3", "e4m3", Nothing);
         Known("scale_fmt", "nothing (float32 scales)", Nothing);
         if (!quantization.TryGetProperty(BlockSize, out var block) || block.ValueKind != JsonValueKind.Array || block.GetArrayLength() != 2)
             throw Refuse($"{Section}.{BlockSize}", Value(BlockSize), "two block sizes, for example [128, 128]");
-        return (Whole(block[0], $"{Section}.{BlockSize}", 1), Whole(block[1], $"{Section}.{BlockSize}", 1));
+        return config with
+        {
+            QuantizationMethod = "fp8",
+            Fp8Block = (Whole(block[0], $"{Section}.{BlockSize}", 1), Whole(block[1], $"{Section}.{BlockSize}", 1)),
+        };
     }
 
     private DType? ReadType()

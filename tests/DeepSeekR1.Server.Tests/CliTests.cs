@@ -43,7 +43,7 @@ public sealed class CliTests : IDisposable
     [InlineData("enforce-eager", "true", "--enforce-eager: has no meaning here because there are no CUDA graphs: every step runs eagerly.")]
     [InlineData("swap-space", "4", "--swap-space 4: has no meaning here because a sequence that must give way is computed again, never swapped.")]
     [InlineData("trust-remote-code", "true", "--trust-remote-code: has no meaning here because no code of a checkpoint is ever run.")]
-    [InlineData("quantization", "fp8", "--quantization fp8: comes with quantized weights in memory; a checkpoint's own block FP8 or GGUF format is recognised by itself.")]
+    [InlineData("quantization", "gptq", "--quantization must be one of fp8, int8, int4, nf4, not 'gptq'.")]
     [InlineData("chat-template", "/no/such/file", "--chat-template: there is no file '/no/such/file'.")]
     public void Resolve_BadValue_SaysRangeOrReason(string name, string value, string message)
         => Assert.Equal(message, Assert.Throws<UsageException>(() => Resolve("m", [(name, value)])).Message);

@@ -25,6 +25,10 @@ public sealed class SafetensorsCheckpoint : Checkpoint
     /// <inheritdoc/>
     public override IReadOnlyDictionary<string, StoredTensor> Tensors => _tensors;
 
+    /// <summary>The files in order of their names, with the tensors of each in the order of its data.</summary>
+    public IReadOnlyList<(string File, IReadOnlyList<string> Names)> Shards
+        => [.. _files.Select(f => (Path.GetFileName(f.File.Path), (IReadOnlyList<string>)[.. f.Entries.OrderBy(e => e.Value.Offset).Select(e => e.Key)]))];
+
     /// <summary>Opens a folder or a single file.</summary>
     /// <exception cref="ModelLoadException">The files are missing or malformed; the message names file and cause.</exception>
     public static new SafetensorsCheckpoint Open(string path)

@@ -171,26 +171,8 @@ public sealed class SafetensorsFile : IDisposable
         return [.. values];
     }
 
-    private DType ParseType(string name, string tensor) => name switch
-    {
-        "BOOL" => DType.Bool,
-        "U8" => DType.UInt8,
-        "I8" => DType.Int8,
-        "F8_E5M2" => DType.Float8E5M2,
-        "F8_E4M3" => DType.Float8E4M3,
-        "F8_E8M0" => DType.Float8E8M0,
-        "I16" => DType.Int16,
-        "U16" => DType.UInt16,
-        "F16" => DType.Float16,
-        "BF16" => DType.BFloat16,
-        "I32" => DType.Int32,
-        "U32" => DType.UInt32,
-        "F32" => DType.Float32,
-        "F64" => DType.Float64,
-        "I64" => DType.Int64,
-        "U64" => DType.UInt64,
-        _ => throw Bad($"tensor '{tensor}' has the unknown dtype {name}"),
-    };
+    private DType ParseType(string name, string tensor)
+        => SafetensorsTypes.Parse(name) ?? throw Bad($"tensor '{tensor}' has the unknown dtype {name}");
 
     /// <summary>The tensors must cover the data exactly.</summary>
     private void CheckCoverage(long dataStart)

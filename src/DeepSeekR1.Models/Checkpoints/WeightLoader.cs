@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using DeepSeekR1.Compute;
+using DeepSeekR1.Compute.Quantization;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Models.Checkpoints;
@@ -21,7 +22,8 @@ public sealed record FormatShare(string Format, long Parameters, long Bytes, boo
 
 /// <summary>How to load.</summary>
 /// <param name="Dequantize">Decode quantized weights to the compute type instead of keeping them.</param>
-public sealed record LoadOptions(bool Dequantize = false);
+/// <param name="Quantization">Format to round dense matrices to while they are loaded; null leaves them.</param>
+public sealed record LoadOptions(bool Dequantize = false, string? Quantization = null);
 
 /// <summary>
 /// Fills a model from a checkpoint, strictly: every declared tensor must be there in its shape, and nothing else may be, known
@@ -72,7 +74,10 @@ public static partial class WeightLoader
     {
         if (format is null)
         {
-            spec.Target.Fill(spec.TargetRow, checkpoint.Read(spec.Name, spec.Slice));
+            if (options.Quantization is { } wanted && spec.Target.Quantizable && spec.Shape.Length == 2)
+                spec.Target.Fill(spec.TargetRow, Quantize(wanted, checkpoint, spec));
+            else
+                spec.Target.Fill(spec.TargetRow, checkpoint.Read(spec.Name, spec.Slice));
             return;
         }
 
@@ -91,6 +96,18 @@ public static partial class WeightLoader
         }
     }
 
+    /// <summary>The whole matrix decides on scales, so every number of ranks computes with the same ones.</summary>
+    private static QuantizedTensor Quantize(string format, Checkpoint checkpoint, WeightSpec spec)
+    {
+        var slice = spec.Slice;
+        using var dense = checkpoint.Read(spec.Name);
+        var whole = QuantizedTensor.Quantize(format, dense);
+        if (slice == TensorSlice.Whole(spec.Shape))
+            return whole;
+        using (whole)
+            return whole.Slice(slice.Row, slice.Rows, slice.Column, slice.Columns);
+    }
+
     /// <summary>Compares names and shapes. Returns the leftovers that are known and harmless.</summary>
     private static List<string> CheckNames(CausalLm model, Checkpoint checkpoint, Dictionary<string, StoredFormat?> formats)
     {
@@ -99,12 +116,12 @@ public static partial class WeightLoader
         foreach (var spec in model.Weights)
         {
             formats[spec.Name] = StoredFormat.Of(checkpoint, spec, model.Config);
-            foreach (var (name, shape, types) in formats[spec.Name]?.Tensors(spec) ?? [(spec.Name, spec.Shape, StoredFormat.FloatTypes)])
+            foreach (var (name, shape, types) in formats[spec.Name]?.Tensors(spec.Name, spec.Shape) ?? [new TensorLayout(spec.Name, spec.Shape, StoredFormat.FloatTypes)])
             {
                 wanted.Add(name);
                 if (!checkpoint.Tensors.TryGetValue(name, out var stored))
                     missing.Add(name);
-                else if (!stored.Shape.SequenceEqual(shape))
+                else if (!stored.Shape.SequenceEqual(shape) && !name.EndsWith(StoredNf4.StateSuffix, StringComparison.Ordinal))
                     misshaped.Add($"{name} is [{string.Join(", ", stored.Shape)}], wanted is [{string.Join(", ", shape)}]");
                 else if (!types.Contains(stored.Type))
                     misshaped.Add(WrongType(stored, types));
@@ -126,6 +143,9 @@ public static partial class WeightLoader
 
     private static bool IsLeftover(string name, ModelConfig config)
     {
+        // bitsandbytes notes the layout of its int8 matrices; there is only one.
+        if (config.QuantizationMethod == "int8" && name.EndsWith(".weight_format", StringComparison.Ordinal))
+            return true;
         if (Buffers().IsMatch(name) || (config.TieWordEmbeddings && name == Layers.Embedding.HeadName))
             return true;
         var layer = LayerNumber().Match(name);

@@ -92,8 +92,8 @@ public class ModelConfigReaderTests
         { DeepSeek, """{"qk_rope_head_dim": 5}""", ": the rotated head width is 5; it must be even." },
         { DeepSeek, """{"attention_bias": true}""", ": attention_bias is true; implemented is false for DeepSeek-V3." },
         { DeepSeek, """{"quantization_config": "fp8"}""", ": quantization_config is fp8; implemented is an object." },
-        { DeepSeek, """{"quantization_config": {"quant_method": "gptq"}}""", ": quantization_config.quant_method is gptq; implemented is fp8 (128 x 128 blocks)." },
-        { DeepSeek, """{"quantization_config": {"bits": 4}}""", ": quantization_config.quant_method is (nothing); implemented is fp8 (128 x 128 blocks)." },
+        { DeepSeek, """{"quantization_config": {"quant_method": "gptq"}}""", ": quantization_config.quant_method is gptq; implemented is fp8 (128 x 128 blocks), bitsandbytes or deepseek-r1-int4." },
+        { DeepSeek, """{"quantization_config": {"bits": 4}}""", ": quantization_config.quant_method is (nothing); implemented is fp8 (128 x 128 blocks), bitsandbytes or deepseek-r1-int4." },
         { DeepSeek, """{"quantization_config": {"quant_method": "fp8", "fmt": "e5m2"}}""", ": quantization_config.fmt is e5m2; implemented is e4m3." },
         { DeepSeek, """{"quantization_config": {"quant_method": "fp8", "scale_fmt": "ue8m0"}}""", ": quantization_config.scale_fmt is ue8m0; implemented is nothing (float32 scales)." },
         { DeepSeek, """{"quantization_config": {"quant_method": "fp8"}}""", ": quantization_config.weight_block_size is (nothing); implemented is two block sizes, for example [128, 128]." },
@@ -196,6 +196,7 @@ public class ModelConfigReaderTests
             Mla = new MlaConfig(24, 16, 8, 4, 8),
             Moe = new MoeConfig(16, 1, 32, 1, new DeepSeekR1.Compute.Kernels.RoutingRule(4, 4, 2, true, 2.5)),
             Fp8Block = (128, 128),
+            QuantizationMethod = "fp8",
         };
         Assert.Equal(expected, config with { EosTokenIds = [] });
         Assert.Equal([false, true, true, true], Enumerable.Range(0, 4).Select(config.IsMoeLayer));
