@@ -25,7 +25,7 @@ namespace DeepSeekR1.Cli
         /// <summary>Runs a command line.</summary>
         public static async Task<int> RunAsync(string[] args)
         {
-            var root = new RootCommand("deepseek-r1: a native inference server for DeepSeek-R1-family models") { ServeCommand.Create(), PlanCommand.Create(), QuantizeCommand.Create() };
+            var root = new RootCommand("deepseek-r1: a native inference server for DeepSeek-R1-family models") { ServeCommand.Create(), PlanCommand.Create(), QuantizeCommand.Create(), BenchCommand.Create() };
             if (UnknownOption(root, args) is { } unknown)
                 return Fail(ExitCodes.Usage, unknown);
             var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);
@@ -65,8 +65,10 @@ namespace DeepSeekR1.Cli
         /// </summary>
         private static string? UnknownOption(RootCommand root, string[] args)
         {
-            var command = root.Subcommands.FirstOrDefault(c => args.Contains(c.Name));
-            string[] known = [.. (command?.Options ?? root.Options).SelectMany(o => o.Aliases.Append(o.Name)), "--help", "--version"];
+            Command command = root;
+            foreach (string arg in args)
+                command = command.Subcommands.FirstOrDefault(c => c.Name == arg) ?? command;
+            string[] known = [.. command.Options.SelectMany(o => o.Aliases.Append(o.Name)), "--help", "--version"];
             foreach (string arg in args.TakeWhile(a => a != "--"))
             {
                 string name = arg.Split('=')[0];

@@ -110,15 +110,23 @@ public enum FinishReason
 /// <summary>A token id and its natural-log probability under the model's untouched distribution.</summary>
 public readonly record struct TokenLogprob(int TokenId, float Logprob);
 
+/// <summary>How probable a token of the prompt was, given what is before it.</summary>
+/// <param name="Logprob">Natural-log probability in the untouched distribution.</param>
+/// <param name="Rank">Number of tokens at least as probable.</param>
+/// <param name="Top">Best alternatives, best first.</param>
+public sealed record PromptLogprob(float Logprob, int Rank, IReadOnlyList<TokenLogprob> Top);
+
 /// <summary>One event of a token stream.</summary>
 /// <param name="TokenId">The generated id; -1 in a last event without a token (cancellation).</param>
 /// <param name="Logprob">Natural-log probability of the id in the untouched distribution; null unless asked for.</param>
 /// <param name="TopLogprobs">The best alternatives, best first; null unless asked for.</param>
 /// <param name="FinishReason">Set in the last event.</param>
 /// <param name="CachedTokens">Prompt tokens whose KV entries were found in the cache.</param>
+/// <param name="PromptLogprobs">In the first event, when asked for: one entry for every prompt token but the first.</param>
 public sealed record TokenOutput(
     int TokenId,
     float? Logprob = null,
     IReadOnlyList<TokenLogprob>? TopLogprobs = null,
     FinishReason? FinishReason = null,
-    int CachedTokens = 0);
+    int CachedTokens = 0,
+    IReadOnlyList<PromptLogprob>? PromptLogprobs = null);

@@ -226,12 +226,12 @@ public sealed class LlmEngine : IAsyncDisposable
         }
 
         Volatile.Write(ref _stepBegan, Environment.TickCount64);
-        var sampled = _loaded.Ranks.Execute(batch);
+        var output = _loaded.Ranks.Execute(batch);
         Volatile.Write(ref _stepBegan, 0);
         if (_fault is not null)
             return;
         _steps++;
-        _scheduler.Apply(sampled, Deliver);
+        _scheduler.Apply(output.Sampled, Deliver, output.Scores);
         _snapshot = TakeSnapshot();
     }
 

@@ -23,19 +23,52 @@ public sealed class ModelRunner(CausalLm model, KvCache cache) : IDisposable
     /// <summary>Form of latent attention; for tests.</summary>
     public MlaForm MlaForm { get; init; } = MlaForm.Auto;
 
-    /// <summary>Computes a step. Rank 0 returns one entry per sampling row, in order; the others, whose logits are the same, return none.</summary>
-    public SampledToken[] Run(ScheduledBatch batch)
+    /// <summary>Rows whose logits are held at once while prompt tokens are scored.</summary>
+    private const int ScoredRows = 64;
+
+    /// <summary>Computes a step. Rank 0 returns what was sampled and scored; the others, whose logits are the same, return nothing.</summary>
+    public StepOutput Run(ScheduledBatch batch)
     {
         using var scope = new TensorScope();
         var input = BatchBuilder.Build(batch, Cache.BlockSize, Model.Rank.Device);
         using var paged = input.Paged;
         var attention = new PagedAttention(Model.Rank.Kernels, Cache, paged);
         var states = Model.Forward(input.Ids, new ForwardContext(input.Positions, attention) { MlaForm = MlaForm });
+        var scores = Score(batch, states);
         if (input.Rows.Count == 0)
-            return [];
+            return new StepOutput([], scores);
         using var sampled = input.SamplingIndex is { } index ? states.index_select(0, index) : states;
         var logits = Model.Logits(sampled);
-        return Model.Rank.Rank == 0 ? Sampler.Sample(logits, input.Rows) : [];
+        return Model.Rank.Rank == 0 ? new StepOutput(Sampler.Sample(logits, input.Rows), scores) : StepOutput.Empty;
+    }
+
+    /// <summary>Log-probabilities of known tokens, a few rows at a time: logits of a whole prompt would not fit.</summary>
+    private List<IReadOnlyList<SampledToken>> Score(ScheduledBatch batch, Tensor states)
+    {
+        var scores = new List<IReadOnlyList<SampledToken>>();
+        long row = 0;
+        foreach (var part in batch.Sequences)
+        {
+            var targets = part.Scored;
+            if (!targets.IsEmpty)
+            {
+                var own = new List<SampledToken>();
+                for (int done = 0; done < targets.Length; done += ScoredRows)
+                {
+                    using var scope = NewDisposeScope();
+                    int count = Math.Min(ScoredRows, targets.Length - done);
+                    var logits = Model.Logits(states.narrow(0, row + done, count));
+                    if (Model.Rank.Rank == 0)
+                        own.AddRange(Sampler.Score(logits, targets.Slice(done, count), part.ScoredTop));
+                }
+
+                scores.Add(own);
+            }
+
+            row += part.TokenIds.Length;
+        }
+
+        return scores;
     }
 
     /// <inheritdoc/>

@@ -35,7 +35,7 @@ public sealed class RankGroup : IDisposable
 
     /// <summary>Runs a step on all ranks.</summary>
     /// <exception cref="RankFailedException">A rank failed; with several ranks only.</exception>
-    public IReadOnlyList<SampledToken> Execute(ScheduledBatch batch)
+    public StepOutput Execute(ScheduledBatch batch)
     {
         if (_workers.Count == 0)
             return Runner.Run(batch);

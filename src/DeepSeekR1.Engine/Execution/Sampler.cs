@@ -35,6 +35,22 @@ public static unsafe class Sampler
         return results;
     }
 
+    /// <summary>Log-probabilities of given tokens: logits [R, vocabulary] float32, one id per row.</summary>
+    public static SampledToken[] Score(Tensor logits, ReadOnlyMemory<int> ids, int count)
+    {
+        using var host = logits.cpu();
+        using var dense = host.contiguous();
+        int vocabulary = (int)dense.shape[1];
+        var data = (float*)TorchShim.Data(dense);
+        var results = new SampledToken[ids.Length];
+        TorchShim.ParallelFor(0, ids.Length, 1, (begin, end) =>
+        {
+            for (long r = begin; r < end; r++)
+                results[r] = Score(new ReadOnlySpan<float>(data + r * vocabulary, vocabulary), ids.Span[(int)r], count);
+        });
+        return results;
+    }
+
     /// <summary>Chooses one token from the logits of one row.</summary>
     public static SampledToken SampleRow(ReadOnlySpan<float> logits, SamplingRow row)
     {

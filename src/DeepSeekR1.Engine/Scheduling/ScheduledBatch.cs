@@ -19,7 +19,14 @@ public sealed record SamplingRow(SamplingParams Params, int Position, IReadOnlyL
 /// <param name="Computed">Tokens before them whose keys are in the cache.</param>
 /// <param name="Blocks">Block table that covers all of them.</param>
 /// <param name="Sampling">How to choose the next token; null when known tokens remain to be computed after this step.</param>
-public sealed record ScheduledSequence(ReadOnlyMemory<int> TokenIds, int Computed, ReadOnlyMemory<int> Blocks, SamplingRow? Sampling);
+public sealed record ScheduledSequence(ReadOnlyMemory<int> TokenIds, int Computed, ReadOnlyMemory<int> Blocks, SamplingRow? Sampling)
+{
+    /// <summary>Known tokens that follow the first rows of this part and are to be scored; usually none.</summary>
+    public ReadOnlyMemory<int> Scored { get; init; }
+
+    /// <summary>Best alternatives to return for each scored token.</summary>
+    public int ScoredTop { get; init; }
+}
 
 /// <summary>One step: plain data, no tensors, not changed after it was made. The same for all ranks.</summary>
 /// <param name="Sequences">Parts in row order.</param>
@@ -27,6 +34,15 @@ public sealed record ScheduledBatch(IReadOnlyList<ScheduledSequence> Sequences)
 {
     /// <summary>Rows of the step.</summary>
     public int TotalTokens { get; } = Sequences.Sum(s => s.TokenIds.Length);
+}
+
+/// <summary>What a step gives.</summary>
+/// <param name="Sampled">One entry for every part with a sampling row, in order.</param>
+/// <param name="Scores">One list for every part with scored tokens, in order.</param>
+public sealed record StepOutput(IReadOnlyList<SampledToken> Sampled, IReadOnlyList<IReadOnlyList<SampledToken>> Scores)
+{
+    /// <summary>What ranks other than the first give.</summary>
+    public static StepOutput Empty { get; } = new([], []);
 }
 
 /// <summary>What the sampler chose for one row.</summary>

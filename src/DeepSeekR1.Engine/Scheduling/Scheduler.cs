@@ -21,6 +21,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     private readonly SortedSet<Sequence> _waiting = new(Sequence.Order);
     private readonly FairClock _clock = new();
     private readonly List<Sequence> _sampling = [];
+    private readonly List<Sequence> _scoring = [];
     private readonly List<int> _allowed = [];
     private long _step;
 
@@ -67,6 +68,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     {
         _step++;
         _sampling.Clear();
+        _scoring.Clear();
         Rejected.Clear();
         var parts = new List<ScheduledSequence>();
         int budget = limits.MaxTokens;
@@ -98,8 +100,12 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     /// <summary>Books the results of the step that <see cref="Schedule"/> made last.</summary>
     /// <param name="sampled">One entry for every part with a sampling row, in order.</param>
     /// <param name="deliver">Receives every event; a null event means that the sequence failed with the message.</param>
-    public void Apply(IReadOnlyList<SampledToken> sampled, Action<Sequence, TokenOutput?, string?> deliver)
+    /// <param name="scores">One list for every part with scored tokens, in order.</param>
+    public void Apply(
+        IReadOnlyList<SampledToken> sampled, Action<Sequence, TokenOutput?, string?> deliver, IReadOnlyList<IReadOnlyList<SampledToken>>? scores = null)
     {
+        for (int i = 0; i < _scoring.Count && scores is not null; i++)
+            _scoring[i].AddScores(scores[i]);
         for (int row = 0; row < _sampling.Count; row++)
         {
             // Removed while the step ran: its row is there, but nobody wants it.
@@ -118,7 +124,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
             if (finish is not null)
                 Remove(sequence);
             float? logprob = sequence.Request.Sampling.TopLogprobs is null ? null : token.Logprob;
-            deliver(sequence, new TokenOutput(token.TokenId, logprob, token.Top, finish, sequence.CachedTokens), null);
+            deliver(sequence, new TokenOutput(token.TokenId, logprob, token.Top, finish, sequence.CachedTokens, sequence.TakeScores()), null);
         }
     }
 
@@ -188,7 +194,14 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
         SamplingRow? row = null;
         if (samples && !TrySamplingRow(sequence, out row))
             return 0;
-        parts.Add(new ScheduledSequence(sequence.Tokens(sequence.NumComputed, count), sequence.NumComputed, sequence.Table.Blocks, row));
+        var scored = sequence.ToScore(count);
+        parts.Add(new ScheduledSequence(sequence.Tokens(sequence.NumComputed, count), sequence.NumComputed, sequence.Table.Blocks, row)
+        {
+            Scored = scored,
+            ScoredTop = sequence.Request.Sampling.PromptLogprobs ?? 0,
+        });
+        if (!scored.IsEmpty)
+            _scoring.Add(sequence);
         sequence.NumComputed += count;
         sequence.ScheduledStep = _step;
         blocks.Publish(sequence.Table, sequence.Tokens(0, sequence.NumComputed).Span, sequence.Request.CacheSalt);

@@ -24,7 +24,8 @@ public sealed class Sequence
     private static long _arrivals;
     private readonly long _arrival = Interlocked.Increment(ref _arrivals);
     private int[] _tokens;
-    private bool _hasBegun;
+    private readonly List<PromptLogprob> _scores = [];
+    private bool _hasBegun, _scoresTaken;
 
     /// <summary>A new sequence with nothing computed.</summary>
     /// <param name="request">What to generate.</param>
@@ -93,10 +94,36 @@ public sealed class Sequence
     /// <summary>Generated ids so far.</summary>
     public ReadOnlySpan<int> OutputIds => _tokens.AsSpan(PromptLength, OutputLength);
 
+    /// <summary>
+    /// Prompt tokens whose probability the next rows give: those after each of the next computed tokens, when the request asks for
+    /// prompt log-probabilities and has not got them in an earlier life.
+    /// </summary>
+    internal ReadOnlyMemory<int> ToScore(int count)
+    {
+        if (Request.Sampling.PromptLogprobs is null || _scoresTaken || NumComputed != _scores.Count)
+            return default;
+        return _tokens.AsMemory(NumComputed + 1, Math.Max(0, Math.Min(count, PromptLength - 1 - NumComputed)));
+    }
+
+    /// <summary>Books scores of prompt tokens.</summary>
+    internal void AddScores(IReadOnlyList<SampledToken> scores)
+        => _scores.AddRange(scores.Select(s => new PromptLogprob(s.Logprob, s.Rank, s.Top ?? [])));
+
+    /// <summary>The scores of the whole prompt, once.</summary>
+    internal IReadOnlyList<PromptLogprob>? TakeScores()
+    {
+        if (Request.Sampling.PromptLogprobs is null || _scoresTaken)
+            return null;
+        _scoresTaken = true;
+        return _scores;
+    }
+
     /// <summary>Counts tokens at the front as computed, because their keys lie in the cache.</summary>
     internal void BeginFromCache(int tokens)
     {
         NumComputed = tokens;
+        if (!_scoresTaken)
+            _scores.Clear();
         if (!_hasBegun)
             CachedTokens = Math.Min(tokens, PromptLength);
         _hasBegun = true;

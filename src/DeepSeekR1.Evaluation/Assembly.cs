@@ -1,1 +1,0 @@
-namespace DeepSeekR1.Evaluation;
