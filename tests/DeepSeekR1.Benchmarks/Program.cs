@@ -5,6 +5,8 @@ return args switch
 {
     ["streams", var model, .. var rest] => await StreamBenchmark.Run(model, rest),
     ["products", .. var rest] => ProductBenchmark.Run(rest),
+    ["open-r1", var config, var folder] => OpenBenchmark.Run(config, folder),
+    ["ranks", var model, .. var rest] => await RankBenchmark.Run(model, rest),
     _ => Usage(),
 };
 
@@ -12,5 +14,7 @@ static int Usage()
 {
     Console.Error.WriteLine("usage: streams MODEL [dtype]           tokens/s of 16 streams against one, both against the memory limit");
     Console.Error.WriteLine("       products [OUTPUTS [INPUTS [THREADS]]]  one linear layer in block FP8 against packed bfloat16");
+    Console.Error.WriteLine("       open-r1 CONFIG FOLDER           time and memory of opening R1's 163 shards, written to FOLDER as sparse files");
+    Console.Error.WriteLine("       ranks MODEL [dtype]             two ranks of one thread against one rank of two threads");
     return 2;
 }
