@@ -46,6 +46,10 @@ public class MtpHeadTests
                     Assert.Equal(expected.shape, logits.shape);
                     double difference = GoldenModel.MaxDifference(logits, expected);
                     Assert.True(difference <= GoldenModel.Tolerance, $"{name} prompt {prompt.Index}, chunk {chunk}, {form}: {difference}");
+
+                    // The guess is what speculation will use: it must be the same at every position, however the rows came.
+                    var (guesses, wanted) = (logits.argmax(-1), expected.argmax(-1));
+                    Assert.True(guesses.equal(wanted).all().item<bool>(), $"{name} prompt {prompt.Index}, chunk {chunk}, {form}: another greedy guess");
                     compared++;
                 }
 
