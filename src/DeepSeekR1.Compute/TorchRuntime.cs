@@ -21,6 +21,16 @@ public static partial class TorchRuntime
     /// <exception cref="ModelLoadException">DEEPSEEKR1_LIBTORCH names a folder without a usable libtorch.</exception>
     public static void Initialize() => _ = Loaded.Value;
 
+    /// <summary>The processor's own memory, where files are read and written.</summary>
+    public static torch.Device Host
+    {
+        get
+        {
+            Initialize();
+            return torch.CPU;
+        }
+    }
+
     /// <summary>Number of CUDA devices that the loaded libtorch can use; 0 for a CPU build.</summary>
     public static int CudaDeviceCount
     {

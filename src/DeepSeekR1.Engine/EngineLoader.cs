@@ -34,7 +34,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
             throw new ModelLoadException(
                 $"MODEL '{options.ModelPath}' does not exist. Name a checkpoint folder (config.json, *.safetensors, tokenizer.json) or a .gguf file.");
         var config = gguf ? null : ModelConfigReader.Read(options.ModelPath);
-        using var checkpoint = Checkpoint.Open(options.ModelPath);
+        using var checkpoint = Checkpoint.Open(options.ModelPath, copies: options.LoadFormat == "copy");
         config ??= ((GgufCheckpoint)checkpoint).Config;
         var assets = checkpoint is GgufCheckpoint source ? ModelTextAssetsReader.FromGguf(source.File) : ModelTextAssetsReader.FromFolder(options.ModelPath);
         if (options.Quantization is { } wanted && config.QuantizationMethod is { } stored && stored != wanted)
@@ -42,6 +42,14 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
                 $"--quantization {wanted}: the checkpoint is in {stored} already. Leave the flag out, or write a {wanted} checkpoint with `deepseek-r1 quantize`.");
         TorchRuntime.Initialize();
         log($"libtorch: {TorchRuntime.Source}.");
+        if (options.CheckWeights && checkpoint.FindNonFinite() is { Count: > 0 } bad)
+            throw new ModelLoadException(
+                $"--check-weights: {bad.Count} tensors of '{options.ModelPath}' hold NaN or infinity: {string.Join(", ", bad.Take(20))}{(bad.Count > 20 ? ", ..." : "")}. Download the checkpoint again.");
+        if (options.EnableExpertParallel && config.Moe is null)
+            throw new ModelLoadException($"--enable-expert-parallel: {config.Architecture} has no experts. Leave the flag out.");
+        if (options.EnableExpertParallel && config.Moe!.ExpertCount < options.TensorParallelSize)
+            throw new ModelLoadException(
+                $"--enable-expert-parallel: {config.Moe.ExpertCount} experts cannot be shared out to {options.TensorParallelSize} ranks. Lower --tensor-parallel-size to {config.Moe.ExpertCount} or less.");
         var group = new LocalGroup(options.TensorParallelSize, TimeSpan.FromSeconds(options.RankTimeoutSeconds));
         var ranks = ChooseRanks(config, group);
         var runners = new List<ModelRunner>();
@@ -135,7 +143,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         bool dynamic = options.ActivationScheme == "dynamic";
         var kernels = cpu ? CpuKernels.CreateOrReference(dynamic) : new TorchKernels { DynamicActivations = dynamic };
         IReadOnlyList<Communicator> members = options.TensorParallelSize == 1 ? [new SingleRank()] : group.Members();
-        return [.. members.Select(m => new RankContext(m, options.WrapKernels?.Invoke(m.Rank, kernels) ?? kernels, device, type))];
+        return [.. members.Select(m => new RankContext(m, options.WrapKernels?.Invoke(m.Rank, kernels) ?? kernels, device, type) { ExpertParallel = options.EnableExpertParallel })];
     }
 
     private Device ChooseDevice()

@@ -11,6 +11,12 @@ public sealed record EngineOptions
     /// <summary>Compute type: auto, float32, bfloat16 or float16.</summary>
     public string DType { get; init; } = "auto";
 
+    /// <summary>auto maps the files; copy reads them.</summary>
+    public string LoadFormat { get; init; } = "auto";
+
+    /// <summary>Whether every number of the checkpoint is looked at before it is loaded.</summary>
+    public bool CheckWeights { get; init; }
+
     /// <summary>Format to round dense matrices to while they are loaded (fp8, int8, int4, nf4); null leaves them.</summary>
     public string? Quantization { get; init; }
 
@@ -30,6 +36,9 @@ public sealed record EngineOptions
 
     /// <summary>Whether sequences share the cached keys of equal beginnings.</summary>
     public bool EnablePrefixCaching { get; init; } = true;
+
+    /// <summary>Whether each rank holds whole routed experts instead of a slice of each.</summary>
+    public bool EnableExpertParallel { get; init; }
 
     /// <summary>Longest sequence (prompt and output) in tokens; null takes the model's, lowered to what fits.</summary>
     public int? MaxModelLen { get; init; }

@@ -12,6 +12,9 @@ namespace DeepSeekR1.Models;
 /// <param name="Type">Compute type of weights and activations.</param>
 public sealed record RankContext(Communicator Communicator, KernelSet Kernels, Device Device, ScalarType Type)
 {
+    /// <summary>Whether a rank holds whole routed experts instead of a slice of each.</summary>
+    public bool ExpertParallel { get; init; }
+
     /// <summary>Number of ranks.</summary>
     public int WorldSize => Communicator.WorldSize;
 

@@ -19,6 +19,13 @@ public sealed record WeightSpec(string Name, long[] Shape, TensorSlice Slice, We
     /// <summary>A tensor that every rank holds whole.</summary>
     public static WeightSpec Replicated(string name, long[] shape, Weight target) => new(name, shape, TensorSlice.Whole(shape), target);
 
+    /// <summary>A matrix that other ranks hold and this one does not: it must be in the checkpoint, but nothing of it is read.</summary>
+    public static WeightSpec Elsewhere(RankContext rank, string name, long[] shape)
+        => new(name, shape, default, new Weight(rank, [0, 0], WeightForm.Prepared) { Quantizable = true });
+
+    /// <summary>Whether this rank has nothing of it.</summary>
+    public bool IsElsewhere => Slice.Rows == 0;
+
     /// <summary>Elements of the full tensor.</summary>
     public long Count => Shape.Aggregate(1L, (product, dimension) => product * dimension);
 }

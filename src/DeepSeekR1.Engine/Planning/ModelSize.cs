@@ -17,7 +17,7 @@ public sealed class ModelSize
     private const int Fp8Block = 128;
     private readonly ModelConfig _config;
     private readonly IReadOnlyList<WeightSpec> _weights;
-    private readonly Dictionary<(int, ScalarType, string?), RankWeights> _onRank = [];
+    private readonly Dictionary<(int, ScalarType, string?, bool), RankWeights> _onRank = [];
 
     /// <summary>Declares the whole model; no memory is taken.</summary>
     public ModelSize(ModelConfig config)
@@ -78,14 +78,15 @@ public sealed class ModelSize
     /// <param name="ranks">Number of ranks.</param>
     /// <param name="type">Compute type.</param>
     /// <param name="quantization">fp8, or null when nothing is quantized.</param>
+    /// <param name="expertParallel">Whole experts per rank instead of a slice of each.</param>
     /// <exception cref="ModelLoadException">The model cannot be split over so many ranks.</exception>
-    public RankWeights OnRank(int ranks, ScalarType type, string? quantization)
+    public RankWeights OnRank(int ranks, ScalarType type, string? quantization, bool expertParallel = false)
     {
-        if (_onRank.TryGetValue((ranks, type, quantization), out var known))
+        if (_onRank.TryGetValue((ranks, type, quantization, expertParallel), out var known))
             return known;
-        using var model = CausalLm.Create(_config, Rank(ranks, type));
+        using var model = CausalLm.Create(_config, Rank(ranks, type) with { ExpertParallel = expertParallel });
         long linear = 0, other = 0, quantized = 0, tied = 0, experts = 0;
-        foreach (var spec in model.Weights)
+        foreach (var spec in model.Weights.Where(s => !s.IsElsewhere))
         {
             long elements = spec.Slice.Rows * spec.Slice.Columns, dense = elements * (spec.Target.Type == ScalarType.Float32 ? 4 : 2), kept;
             if (quantization is not null && spec.Target.Quantizable)
@@ -100,7 +101,7 @@ public sealed class ModelSize
                 tied = dense;
         }
 
-        return _onRank[(ranks, type, quantization)] = new RankWeights(linear, other, quantized, tied, experts);
+        return _onRank[(ranks, type, quantization, expertParallel)] = new RankWeights(linear, other, quantized, tied, experts);
     }
 
     /// <summary>Whether the model's heads can be split over so many ranks.</summary>

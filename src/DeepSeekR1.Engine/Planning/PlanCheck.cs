@@ -20,7 +20,7 @@ public static class PlanCheck
         string? format = quantized.Count > 0 ? quantized[0].Format : null;
         if (format is not (null or "fp8"))
             yield break;
-        var planned = new ModelSize(config).OnRank(rank.WorldSize, rank.Type, format);
+        var planned = new ModelSize(config).OnRank(rank.WorldSize, rank.Type, format, rank.ExpertParallel);
         long actualQuantized = quantized.Sum(f => f.Bytes), packed = loaded.Formats.Where(f => f.IsPacked).Sum(f => f.Bytes);
         long dense = loaded.Bytes - actualQuantized - packed, plannedDense = planned.Other + (packed == 0 ? planned.Linear : 0);
         if (actualQuantized != planned.Quantized)

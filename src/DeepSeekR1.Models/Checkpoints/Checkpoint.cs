@@ -52,11 +52,35 @@ public abstract class Checkpoint : IDisposable
     public StoredTensor Find(string name)
         => Tensors.TryGetValue(name, out var stored) ? stored : throw new ModelLoadException($"'{Location}' has no tensor '{name}'.");
 
-    /// <summary>Opens a folder of safetensors files.</summary>
+    /// <summary>Names of all tensors that hold a number which is none or infinite. Reads everything.</summary>
+    public IReadOnlyList<string> FindNonFinite() => [.. Tensors.Values.Where(t => t.Type is not (DType.Float8E4M3 or DType.Float8E5M2) ? HoldsNonFinite(t) : HoldsFp8Nan(t)).Select(t => t.Name)];
+
+    private bool HoldsNonFinite(StoredTensor stored)
+    {
+        if (stored.Type is not (DType.Float32 or DType.Float64 or DType.Float16 or DType.BFloat16))
+            return false;
+        using var scope = NewDisposeScope();
+        return !Read(stored.Name).isfinite().all().item<bool>();
+    }
+
+    private bool HoldsFp8Nan(StoredTensor stored)
+    {
+        using var scope = NewDisposeScope();
+        return !Read(stored.Name).to(ScalarType.Float32).isfinite().all().item<bool>();
+    }
+
+    /// <summary>Opens a folder of safetensors files, or a GGUF file.</summary>
+    /// <param name="path">Folder or file.</param>
+    /// <param name="copies">Whether slices are read into memory of their own instead of being views of mapped files; safetensors only.</param>
     /// <exception cref="ModelLoadException">Nothing usable lies there.</exception>
-    public static Checkpoint Open(string path) => File.Exists(path) && path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase)
-        ? GgufCheckpoint.Open(path)
-        : SafetensorsCheckpoint.Open(path);
+    public static Checkpoint Open(string path, bool copies = false)
+    {
+        if (!File.Exists(path) || !path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
+            return SafetensorsCheckpoint.Open(path, copies);
+        return copies
+            ? throw new ModelLoadException($"--load-format copy: '{path}' is a GGUF file, which is always mapped and decoded. Leave the flag out.")
+            : GgufCheckpoint.Open(path);
+    }
 
     /// <inheritdoc/>
     public abstract void Dispose();

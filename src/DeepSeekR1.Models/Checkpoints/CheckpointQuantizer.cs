@@ -130,7 +130,7 @@ public static class CheckpointQuantizer
         public Plan(SafetensorsCheckpoint checkpoint, ModelConfig config, StoredFormat format)
         {
             (_checkpoint, Format) = (checkpoint, format);
-            var rank = new RankContext(new SingleRank(), new TorchKernels(), CPU, ScalarType.BFloat16);
+            var rank = new RankContext(new SingleRank(), new TorchKernels(), TorchRuntime.Host, ScalarType.BFloat16);
             using var model = config.NumMtpLayers > 0 ? new DeepseekV3(config, rank, withMtp: true) : CausalLm.Create(config, rank);
             foreach (var spec in model.Weights.Where(s => s.Target.Quantizable && s.Shape.Length == 2 && checkpoint.Tensors.ContainsKey(s.Name)))
             {

@@ -62,7 +62,7 @@ public sealed class GgufCheckpoint : Checkpoint
 
     /// <summary>Opens a file.</summary>
     /// <exception cref="ModelLoadException">It is malformed, or holds something that is not implemented.</exception>
-    public static new GgufCheckpoint Open(string path) => new(GgufFile.Open(path));
+    public static GgufCheckpoint Open(string path) => new(GgufFile.Open(path));
 
     /// <inheritdoc/>
     public override unsafe Tensor Read(string name, TensorSlice slice)

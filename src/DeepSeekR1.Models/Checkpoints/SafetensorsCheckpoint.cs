@@ -17,7 +17,9 @@ public sealed class SafetensorsCheckpoint : Checkpoint
     private readonly Dictionary<string, (SafetensorsFile File, SafetensorsEntry Entry)> _index = [];
     private readonly Dictionary<string, StoredTensor> _tensors = [];
 
-    private SafetensorsCheckpoint(string location) => Location = location;
+    private readonly bool _copies;
+
+    private SafetensorsCheckpoint(string location, bool copies) => (Location, _copies) = (location, copies);
 
     /// <inheritdoc/>
     public override string Location { get; }
@@ -31,9 +33,9 @@ public sealed class SafetensorsCheckpoint : Checkpoint
 
     /// <summary>Opens a folder or a single file.</summary>
     /// <exception cref="ModelLoadException">The files are missing or malformed; the message names file and cause.</exception>
-    public static new SafetensorsCheckpoint Open(string path)
+    public static new SafetensorsCheckpoint Open(string path, bool copies = false)
     {
-        var checkpoint = new SafetensorsCheckpoint(path);
+        var checkpoint = new SafetensorsCheckpoint(path, copies);
         try
         {
             checkpoint.OpenFiles();
@@ -58,6 +60,8 @@ public sealed class SafetensorsCheckpoint : Checkpoint
             throw new ArgumentOutOfRangeException(nameof(slice), slice, $"outside '{name}' [{string.Join(", ", stored.Shape)}]");
         int size = stored.Type.Bytes();
         CountBytes(slice.Rows * slice.Columns * size);
+        if (_copies)
+            return Copy(file, entry, slice, columns);
         var data = file.File.At(entry.Offset + (slice.Row * columns + slice.Column) * size);
         return stored.Shape.Length switch
         {
@@ -73,6 +77,32 @@ public sealed class SafetensorsCheckpoint : Checkpoint
         foreach (var file in _files)
             file.Dispose();
         _files.Clear();
+    }
+
+    /// <summary>Reads a slice with plain file reads: a file that shrinks or a disk that fails is an error and not the end of the process.</summary>
+    private static unsafe Tensor Copy(SafetensorsFile file, SafetensorsEntry entry, TensorSlice slice, long columns)
+    {
+        int size = entry.Tensor.Type.Bytes();
+        long rowBytes = slice.Columns * size, runs = slice.Columns == columns ? 1 : slice.Rows, runBytes = slice.Columns == columns ? slice.Rows * rowBytes : rowBytes;
+        using var bytes = empty([Math.Max(1, slice.Rows * rowBytes)], ScalarType.Byte);
+        byte* target = (byte*)TorchShim.Data(bytes);
+        using var handle = File.OpenHandle(file.File.Path, FileMode.Open, FileAccess.Read, FileShare.Read);
+        for (long run = 0; run < runs; run++)
+        {
+            long offset = entry.Offset + ((slice.Row + run) * columns + slice.Column) * size;
+            for (long done = 0; done < runBytes;)
+            {
+                int count = (int)Math.Min(runBytes - done, 1 << 30);
+                int read = RandomAccess.Read(handle, new Span<byte>(target + run * runBytes + done, count), offset + done);
+                if (read == 0)
+                    throw new ModelLoadException($"'{file.File.Path}' ended while tensor '{entry.Tensor.Name}' was read: it has become shorter since it was opened. Download it again.");
+                done += read;
+            }
+        }
+
+        using var view = TorchShim.FromMemory(
+            target, entry.Tensor.Shape.Length switch { 0 => [], 1 => [slice.Rows], _ => (long[])[slice.Rows, slice.Columns] }, entry.Tensor.Type);
+        return view.clone();
     }
 
     private unsafe Tensor ReadWhole(SafetensorsFile file, SafetensorsEntry entry)

@@ -58,12 +58,13 @@ public static partial class WeightLoader
             cancellation.ThrowIfCancellationRequested();
             using var scope = NewDisposeScope();
             using var mode = no_grad();
-            Fill(spec, checkpoint, formats[spec.Name], options);
+            if (!spec.IsElsewhere)
+                Fill(spec, checkpoint, formats[spec.Name], options);
             done += spec.Slice.Rows * spec.Slice.Columns;
             progress?.Invoke((double)done / total);
         }
 
-        var targets = model.Weights.Select(s => s.Target).Distinct().ToList();
+        var targets = model.Weights.Where(s => !s.IsElsewhere).Select(s => s.Target).Distinct().ToList();
         var byFormat = targets.GroupBy(t => t.Format)
             .Select(g => new FormatShare(g.Key, g.Sum(t => t.Elements), g.Sum(t => t.Bytes), g.First().IsQuantized, g.First().IsPacked))
             .OrderByDescending(share => share.Bytes).ToList();

@@ -31,14 +31,33 @@ public class TensorParallelTests
         }
     }
 
+    /// <summary>The same with whole experts per rank; three ranks share the experts unevenly.</summary>
+    public static TheoryData<string, int> ExpertSplits
+    {
+        get
+        {
+            var data = new TheoryData<string, int>();
+            foreach (var name in GoldenModel.Names.Where(n => n.StartsWith("deepseek", StringComparison.Ordinal)))
+                foreach (int size in new[] { 2, 4 })
+                    data.Add(name, size);
+            return data;
+        }
+    }
+
     [GoldenTheory]
     [MemberData(nameof(Splits))]
-    public async Task Submit_OnSeveralRanks_GivesReferenceIdsAndLogprobs(string name, int ranks)
+    public Task Submit_OnSeveralRanks_GivesReferenceIdsAndLogprobs(string name, int ranks) => CheckAsync(name, ranks, experts: false);
+
+    [GoldenTheory]
+    [MemberData(nameof(ExpertSplits))]
+    public Task Submit_WithWholeExpertsPerRank_GivesReferenceIdsAndLogprobs(string name, int ranks) => CheckAsync(name, ranks, experts: true);
+
+    private static async Task CheckAsync(string name, int ranks, bool experts)
     {
         IReadOnlyList<GoldenPrompt> prompts;
         using (var golden = new GoldenModel(name, new TorchKernels()))
             prompts = golden.Prompts;
-        await using var engine = EngineFixture.Load(name, o => o with { TensorParallelSize = ranks, MaxNumBatchedTokens = 64, MaxNumSeqs = 8 });
+        await using var engine = EngineFixture.Load(name, o => o with { TensorParallelSize = ranks, EnableExpertParallel = experts, MaxNumBatchedTokens = 64, MaxNumSeqs = 8 });
         int room = engine.Facts.MaxModelLen;
         var runs = prompts.Select(p => (Prompt: p, Stream: engine.Submit(EngineFixture.Greedy(p.Ids, Math.Min(32, room - p.Ids.Length), logprobs: 0)))).ToList();
         foreach (var (prompt, stream) in runs)
@@ -48,6 +67,12 @@ public class TensorParallelTests
             for (int i = 0; i < outputs.Count; i++)
                 Assert.Equal(prompt.GreedyLogprobs[i], outputs[i].Logprob!.Value, 1e-4);
         }
+    }
+
+    [GoldenFact]
+    public void Load_ExpertParallel_RefusesWhatHasNoMeaning()
+    {
+        Assert.Contains("has no experts", Assert.Throws<StartupException>(() => EngineFixture.Load("qwen2", o => o with { EnableExpertParallel = true })).Message);
     }
 
     [GoldenTheory]
@@ -64,8 +89,9 @@ public class TensorParallelTests
     [GoldenTheory]
     [InlineData("qwen2-tied", 4)]
     [InlineData("deepseek-v3-fp8-mtp", 2)]
+    [InlineData("deepseek-v3-plain", 4, true)]
     [InlineData("llama", 3)]
-    public void Load_OnSeveralRanks_ReadsEachSliceOnce(string name, int ranks)
+    public void Load_OnSeveralRanks_ReadsEachSliceOnce(string name, int ranks, bool experts = false)
     {
         var group = new LocalGroup(ranks, TimeSpan.FromSeconds(10));
         var config = ModelConfigReader.Read(Goldens.At("models", name));
@@ -73,13 +99,13 @@ public class TensorParallelTests
         long replicated = 0;
         foreach (var member in group.Members())
         {
-            var rank = new RankContext(member, new TorchKernels(), TorchSharp.torch.CPU, TorchSharp.torch.ScalarType.Float32);
+            var rank = new RankContext(member, new TorchKernels(), TorchSharp.torch.CPU, TorchSharp.torch.ScalarType.Float32) { ExpertParallel = experts };
             using var model = CausalLm.Create(config, rank);
             WeightLoader.Load(model, checkpoint);
 
             // What every rank holds whole by design, and the scales of a block that a cut goes through.
             if (member.Rank > 0)
-                replicated += model.Weights.Where(s => s.Slice == TensorSlice.Whole(s.Shape)).Sum(s => s.Count * 4) + model.Weights.Count * 64L;
+                replicated += model.Weights.Where(s => s.Slice == TensorSlice.Whole(s.Shape) && !s.Name.Contains(".mlp.experts.")).Sum(s => s.Count * 4) + model.Weights.Count * 64L;
         }
 
         long stored = checkpoint.Tensors.Values.Where(t => !t.Name.Contains($"layers.{config.NumLayers}."))
@@ -90,13 +116,15 @@ public class TensorParallelTests
     [GoldenTheory]
     [InlineData("qwen3", 2)]
     [InlineData("deepseek-v3-yarn", 2)]
-    public void Forward_Collectives_AreTwoPerLayer(string name, int ranks)
+    [InlineData("deepseek-v3-yarn", 2, true)]
+    [InlineData("deepseek-v3-yarn", 4, true)]
+    public void Forward_Collectives_AreTwoPerLayer(string name, int ranks, bool experts = false)
     {
         var group = new LocalGroup(ranks, TimeSpan.FromSeconds(10));
         var members = group.Members();
         var config = ModelConfigReader.Read(Goldens.At("models", name));
         using var checkpoint = Checkpoint.Open(Goldens.At("models", name));
-        var models = members.Select(m => CausalLm.Create(config, new RankContext(m, new TorchKernels(), TorchSharp.torch.CPU, TorchSharp.torch.ScalarType.Float32))).ToList();
+        var models = members.Select(m => CausalLm.Create(config, new RankContext(m, new TorchKernels(), TorchSharp.torch.CPU, TorchSharp.torch.ScalarType.Float32) { ExpertParallel = experts })).ToList();
         models.ForEach(m => WeightLoader.Load(m, checkpoint));
         const int Rows = 5;
         var threads = models.Select(model => new Thread(() =>

@@ -44,20 +44,87 @@ public class SafetensorsCheckpointTests
         {
             var expect = entry.GetProperty("expect").GetString()!;
             counts[expect] = counts.GetValueOrDefault(expect) + 1;
-            if (Check(entry, expect) is { } failure)
-                failures.Add($"{entry.GetProperty("path").GetString()} ({entry.GetProperty("what").GetString()}): {failure}");
+            foreach (bool copies in new[] { false, true })
+                if (Check(entry, expect, copies) is { } failure)
+                    failures.Add($"{entry.GetProperty("path").GetString()} ({entry.GetProperty("what").GetString()}): {failure}");
         }
 
         Assert.True(failures.Count == 0, string.Join('\n', failures));
         Assert.Equal((12, 49, 1), (counts["ok"], counts["error"], counts["any"]));
     }
 
-    private static string? Check(JsonElement entry, string expect)
+    [GoldenTheory]
+    [MemberData(nameof(Sliced))]
+    public void Read_Copies_AreWhatIsMapped(string name)
+    {
+        using var scope = new TensorScope();
+        using var mapped = Checkpoint.Open(Goldens.At("models", name));
+        using var copied = Checkpoint.Open(Goldens.At("models", name), copies: true);
+        foreach (var stored in mapped.Tensors.Values.Where(t => t.Shape.Length == 2))
+        {
+            long rows = stored.Shape[0], columns = stored.Shape[1];
+            foreach (var slice in new[] { TensorSlice.Whole(stored.Shape), new TensorSlice(rows / 2, rows - rows / 2, 0, columns), new TensorSlice(0, rows, columns / 2, columns - columns / 2) })
+                Assert.True(
+                    TorchShim.ViewAs(mapped.Read(stored.Name, slice).contiguous(), DType.UInt8).equal(TorchShim.ViewAs(copied.Read(stored.Name, slice), DType.UInt8)).all().item<bool>(),
+                    $"{stored.Name} {slice}");
+        }
+
+        Assert.Equal(mapped.BytesRead, copied.BytesRead);
+    }
+
+    [GoldenFact]
+    public void Open_FolderOfLinksLikeTheHubCache_FollowsThem()
+    {
+        // models--org--name/snapshots/revision/file -> ../../blobs/hash: the names stay inside the folder, the bytes lie elsewhere.
+        var cache = Directory.CreateTempSubdirectory("hub").FullName;
+        try
+        {
+            var snapshot = Directory.CreateDirectory(Path.Combine(cache, "snapshots", "revision")).FullName;
+            var blobs = Directory.CreateDirectory(Path.Combine(cache, "blobs")).FullName;
+            foreach (var file in Directory.GetFiles(Goldens.At("models", "deepseek-v3-fp8-mtp")))
+            {
+                var blob = Path.Combine(blobs, "blob" + Path.GetFileName(file).GetHashCode(StringComparison.Ordinal));
+                File.Copy(file, blob);
+                File.CreateSymbolicLink(Path.Combine(snapshot, Path.GetFileName(file)), Path.Combine("..", "..", "blobs", Path.GetFileName(blob)));
+            }
+
+            using var linked = Checkpoint.Open(snapshot);
+            using var plain = Checkpoint.Open(Goldens.At("models", "deepseek-v3-fp8-mtp"));
+            Assert.Equal(plain.Tensors.Keys.Order(), linked.Tensors.Keys.Order());
+            Assert.Equal("DeepseekV3ForCausalLM", ModelConfigReader.Read(snapshot).Architecture);
+        }
+        finally
+        {
+            Directory.Delete(cache, recursive: true);
+        }
+    }
+
+    [GoldenFact]
+    public void Read_CopyOfAFileThatShrank_IsRefused()
+    {
+        using var copy = CheckpointCopy.Of("qwen2");
+        using var checkpoint = Checkpoint.Open(copy.Folder, copies: true);
+        var last = checkpoint.Tensors.Keys.ToList();
+        foreach (var file in Directory.GetFiles(copy.Folder, "*.safetensors"))
+        {
+            using var stream = new FileStream(file, FileMode.Open, FileAccess.Write, FileShare.ReadWrite);
+            stream.SetLength(stream.Length / 2);
+        }
+
+        var refusals = last.Select(name => Record.Exception(() => checkpoint.Read(name).Dispose())).Where(e => e is not null).ToList();
+        Assert.NotEmpty(refusals);
+        Assert.All(refusals, e => Assert.Contains("has become shorter", Assert.IsType<ModelLoadException>(e).Message, StringComparison.Ordinal));
+    }
+
+    private static string? Check(JsonElement entry, string expect, bool copies)
     {
         var path = Goldens.At("safetensors", entry.GetProperty("path").GetString()!);
         try
         {
-            using var checkpoint = Checkpoint.Open(path);
+            using var checkpoint = Checkpoint.Open(path, copies);
+            var nonFinite = entry.TryGetProperty("non_finite", out var names) ? names.EnumerateArray().Select(n => n.GetString()!).Order().ToList() : null;
+            if (nonFinite is not null && !nonFinite.SequenceEqual(checkpoint.FindNonFinite().Order()))
+                return $"not finite are {string.Join(", ", checkpoint.FindNonFinite())}";
             return expect == "error" ? "was read" : expect == "ok" ? CheckTensors(entry.GetProperty("tensors"), checkpoint) : null;
         }
         catch (ModelLoadException e)
