@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Quantization;
+using DeepSeekR1.Models;
 using DeepSeekR1.Models.Checkpoints;
 using DeepSeekR1.Testing;
 using Xunit;
