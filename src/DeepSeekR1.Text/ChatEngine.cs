@@ -124,6 +124,8 @@ public sealed class ChatEngine : IAsyncDisposable
         foreach (var prompt in prompts)
             CheckPrompt(prompt, param);
         CheckIds(settings.StopTokenIds, "stop_token_ids");
+        CheckIds(settings.AllowedTokenIds ?? [], "allowed_token_ids");
+        CheckIds([.. settings.LogitBias?.Keys ?? []], "logit_bias");
         ulong seed = unchecked((ulong)(settings.Seed ?? Random.Shared.NextInt64()));
         var streams = new List<(int Choice, GenerationStream Stream)>();
         try
@@ -150,6 +152,8 @@ public sealed class ChatEngine : IAsyncDisposable
             Id = choice == 0 ? id : string.Create(CultureInfo.InvariantCulture, $"{id}-{choice}"),
             PromptIds = prompt,
             Constraint = settings.Constraint?.Invoke(sample),
+            Priority = settings.Priority,
+            CacheSalt = settings.CacheSalt,
             Sampling = new SamplingParams
             {
                 Temperature = settings.Temperature ?? defaults.Temperature ?? 1f,
@@ -162,9 +166,20 @@ public sealed class ChatEngine : IAsyncDisposable
                 MinTokens = Math.Min(settings.MinTokens, maxTokens),
                 StopTokenIds = settings.IgnoreEos ? settings.StopTokenIds : [.. Facts.EosTokenIds, .. settings.StopTokenIds],
                 TopLogprobs = settings.TopLogprobs,
+                PresencePenalty = settings.PresencePenalty,
+                FrequencyPenalty = settings.FrequencyPenalty,
+                RepetitionPenalty = settings.RepetitionPenalty ?? defaults.RepetitionPenalty ?? 1f,
+                LogitBias = settings.LogitBias,
+                BadWords = BadWords(settings.BadWords),
+                AllowedTokenIds = settings.AllowedTokenIds,
             },
         };
     }
+
+    /// <summary>A word's tokens at the beginning of a text and after a blank: both spell it.</summary>
+    private IReadOnlyList<IReadOnlyList<int>> BadWords(IReadOnlyList<string> words) => words.Count == 0
+        ? []
+        : [.. words.SelectMany(word => (string[])[word, " " + word.TrimStart(' ')]).Distinct().Select(word => _tokenizer.Encode(word, parseAddedTokens: false)).Where(ids => ids.Length > 0)];
 
     private void CheckPrompt(IReadOnlyList<int> prompt, string param)
     {

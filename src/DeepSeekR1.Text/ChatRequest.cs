@@ -35,6 +35,30 @@ public sealed record GenerationSettings
     /// <summary>Drop tokens below this fraction of the best probability.</summary>
     public float? MinP { get; init; }
 
+    /// <summary>Taken from the logits of every token that was generated before.</summary>
+    public float PresencePenalty { get; init; }
+
+    /// <summary>The same, once for every time.</summary>
+    public float FrequencyPenalty { get; init; }
+
+    /// <summary>Divides the logits of every token of prompt and output; null takes the checkpoint's.</summary>
+    public float? RepetitionPenalty { get; init; }
+
+    /// <summary>Added to the logits of single tokens.</summary>
+    public IReadOnlyDictionary<int, float>? LogitBias { get; init; }
+
+    /// <summary>Words that are not written.</summary>
+    public IReadOnlyList<string> BadWords { get; init; } = [];
+
+    /// <summary>The only ids that may be generated; null allows all.</summary>
+    public IReadOnlyList<int>? AllowedTokenIds { get; init; }
+
+    /// <summary>Urgency in the queue; smaller numbers go first.</summary>
+    public int Priority { get; init; }
+
+    /// <summary>Only requests with the same salt share cached prefixes.</summary>
+    public string? CacheSalt { get; init; }
+
     /// <summary>Seed of the draw; null draws a random one.</summary>
     public long? Seed { get; init; }
 

@@ -17,11 +17,16 @@ public sealed unsafe class MappedFile : IDisposable
         Path = path;
         try
         {
-            Length = new FileInfo(path).Length;
+            // The length of what is opened: the path may be a link, as in the hub's cache.
+            var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read);
+            Length = stream.Length;
             if (Length == 0)
+            {
+                stream.Dispose();
                 return;
-            _file = MemoryMappedFile.CreateFromFile(
-                new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read), null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
+            }
+
+            _file = MemoryMappedFile.CreateFromFile(stream, null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
             _view = _file.CreateViewAccessor(0, 0, MemoryMappedFileAccess.Read);
             _view.SafeMemoryMappedViewHandle.AcquirePointer(ref _data);
         }

@@ -26,6 +26,27 @@ internal static class RequestFields
     public static readonly RequestField MinP = new("min_p", "number",
         "Drop tokens below this fraction of the best token's probability.", 0, 1);
 
+    public static readonly RequestField PresencePenalty = new("presence_penalty", "number",
+        "Taken from the logits of every token that was generated before.", -2, 2);
+
+    public static readonly RequestField FrequencyPenalty = new("frequency_penalty", "number",
+        "Taken from the logits of a token once for every time that it was generated before.", -2, 2);
+
+    public static readonly RequestField RepetitionPenalty = new("repetition_penalty", "number",
+        "Divides the logits of every token of prompt and answer (multiplies negative ones); 1 does nothing.", 0, 10)
+    { ExclusiveMin = true };
+
+    public static readonly RequestField LogitBias = new("logit_bias", "object",
+        "Added to the logits of single tokens: token id to a number from -100 to 100.");
+
+    public static readonly RequestField BadWords = new("bad_words", "strings", "Words that are not written, up to 128.");
+
+    public static readonly RequestField AllowedTokenIds = new("allowed_token_ids", "integers", "The only token ids that may be generated.");
+
+    public static readonly RequestField Priority = new("priority", "integer", "Urgency in the queue; smaller numbers go first.", int.MinValue, int.MaxValue);
+
+    public static readonly RequestField CacheSalt = new("cache_salt", "string", "Only requests with the same salt share cached prefixes.");
+
     public static readonly RequestField N = new("n", "integer", "Number of independent answers.", 1, 128);
 
     public static readonly RequestField Seed = new("seed", "integer", "The same seed and request give the same answer.");
@@ -92,7 +113,8 @@ internal static class RequestFields
     private static readonly RequestField[] Common =
     [
         Model, MaxTokens, Temperature, TopP, TopK, MinP, N, Seed, Stop, StopTokenIds, MinTokens, IgnoreEos, IncludeStop,
-        SkipSpecial, Stream, StreamOptions, ReturnTokenIds, User,
+        SkipSpecial, PresencePenalty, FrequencyPenalty, RepetitionPenalty, LogitBias, BadWords, AllowedTokenIds, Priority, CacheSalt,
+        Stream, StreamOptions, ReturnTokenIds, User,
     ];
 
     /// <summary>Fields of POST /v1/chat/completions.</summary>

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using DeepSeekR1.Engine;
@@ -16,6 +17,7 @@ internal sealed record AnswerOptions(
 internal sealed class RequestMapper(ServerOptions options, ServedModels models)
 {
     private const int MaxStops = 16;
+    private const int MaxBadWords = 128;
     private const int MaxStopLength = 1024;
     private const int MaxPrompts = 1024;
     private const int DefaultCompletionTokens = 16;
@@ -114,8 +116,58 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
             IncludeStopString = body.Flag("include_stop_str_in_output") ?? false,
             SkipSpecialTokens = body.Flag("skip_special_tokens") ?? true,
             N = body.Integer(RequestFields.N) ?? 1,
+            PresencePenalty = body.Number(RequestFields.PresencePenalty) ?? 0,
+            FrequencyPenalty = body.Number(RequestFields.FrequencyPenalty) ?? 0,
+            RepetitionPenalty = body.Number(RequestFields.RepetitionPenalty),
+            LogitBias = Bias(body),
+            BadWords = Strings(body, RequestFields.BadWords.Name, MaxBadWords),
+            AllowedTokenIds = Allowed(body),
+            Priority = body.Integer(RequestFields.Priority) ?? 0,
+            CacheSalt = body.Text(RequestFields.CacheSalt.Name),
             Constraint = options.TestConstraint is { } make ? sample => make(user, sample) : null,
         };
+    }
+
+    private static Dictionary<int, float>? Bias(RequestBody body)
+    {
+        string name = RequestFields.LogitBias.Name;
+        if (!body.TryGet(name, out var value))
+            return null;
+        if (value.ValueKind != JsonValueKind.Object)
+            throw RequestBody.WrongType(name, "an object of token ids and numbers", value);
+        var biases = new Dictionary<int, float>();
+        foreach (var member in value.EnumerateObject())
+        {
+            if (!int.TryParse(member.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id))
+                throw new InvalidRequestException(name, "invalid_value", $"'{name}' has the key '{member.Name}'; keys are token ids.");
+            biases[id] = new RequestBody(value).Number(new RequestField(member.Name, "number", "", -100, 100))
+                ?? throw RequestBody.WrongType($"{name}.{member.Name}", "a number", member.Value);
+        }
+
+        return biases.Count == 0 ? null : biases;
+    }
+
+    private static int[]? Allowed(RequestBody body)
+    {
+        string name = RequestFields.AllowedTokenIds.Name;
+        if (!body.TryGet(name, out var value))
+            return null;
+        int[] ids = RequestBody.Integers(name, value);
+        return ids.Length > 0 ? ids : throw new InvalidRequestException(name, "invalid_value", $"'{name}' is empty: nothing could be generated. Leave it out or list ids.");
+    }
+
+    private static string[] Strings(RequestBody body, string name, int most)
+    {
+        if (!body.TryGet(name, out var value))
+            return [];
+        if (value.ValueKind != JsonValueKind.Array)
+            throw RequestBody.WrongType(name, "a list of strings", value);
+        string[] items = [.. value.EnumerateArray().Select((item, i) => RequestBody.Text($"{name}[{i}]", item))];
+        if (items.Length > most)
+            throw new InvalidRequestException(name, "invalid_value", $"'{name}' may hold at most {most} strings, not {items.Length}.");
+        return items.All(item => item.Length is > 0 and <= MaxStopLength)
+            ? items
+            : throw new InvalidRequestException(name, "invalid_value", $"A string of '{name}' must have 1 to {MaxStopLength} characters.");
     }
 
     private static void CheckMinTokens(GenerationSettings settings)

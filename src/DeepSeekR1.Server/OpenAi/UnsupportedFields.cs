@@ -11,21 +11,13 @@ internal static class UnsupportedFields
 {
     private static readonly Dictionary<string, (Func<JsonElement, bool> IsNeutral, string Reason)> Common = new()
     {
-        ["presence_penalty"] = (Is(0), "penalties are not supported; leave it out or send 0"),
-        ["frequency_penalty"] = (Is(0), "penalties are not supported; leave it out or send 0"),
-        ["repetition_penalty"] = (Is(1), "penalties are not supported; leave it out or send 1"),
         ["length_penalty"] = (Is(1), "beam search is not supported; leave it out or send 1"),
-        ["logit_bias"] = (Empty, "a bias on tokens is not supported; leave it out or send {}"),
-        ["bad_words"] = (Empty, "forbidden words are not supported; leave it out or send []"),
-        ["allowed_token_ids"] = (Empty, "a list of allowed tokens is not supported; leave it out"),
         ["logits_processors"] = (Empty, "custom logits processors are not supported; leave it out"),
         ["prompt_logprobs"] = (Never, "log-probabilities of the prompt are not supported; leave it out"),
         ["echo"] = (False, "the prompt is not repeated in the answer; leave it out or send false"),
         ["use_beam_search"] = (False, "beam search is not supported; leave it out or send false"),
         ["early_stopping"] = (False, "beam search is not supported; leave it out or send false"),
         ["truncate_prompt_tokens"] = (Never, "prompts are never shortened; send a shorter prompt"),
-        ["priority"] = (Is(0), "requests are served in order of arrival; leave it out or send 0"),
-        ["cache_salt"] = (Never, "a prefix cache does not exist yet; leave it out"),
         ["rid"] = (Never, "request ids go into the x-request-id header"),
         ["return_prompt_token_ids"] = (False, "use return_token_ids"),
         ["return_tokens"] = (False, "use return_token_ids"),

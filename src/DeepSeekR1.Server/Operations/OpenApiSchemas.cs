@@ -66,6 +66,7 @@ internal static class OpenApiSchemas
         {
             "stop" => OneOf(Text(), Array(Text())),
             "integers" => Array(Integer()),
+            "strings" => Array(new OpenApiSchema { Type = JsonSchemaType.String }),
             "prompt" => OneOf(Text(), Array(Text()), Array(Integer()), Array(Array(Integer()))),
             "messages" => Array(Message()),
             "integer" => Integer(),
