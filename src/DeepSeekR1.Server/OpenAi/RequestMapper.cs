@@ -140,8 +140,12 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
         {
             if (!int.TryParse(member.Name, NumberStyles.None, CultureInfo.InvariantCulture, out int id))
                 throw new InvalidRequestException(name, "invalid_value", $"'{name}' has the key '{member.Name}'; keys are token ids.");
-            biases[id] = new RequestBody(value).Number(new RequestField(member.Name, "number", "", -100, 100))
-                ?? throw RequestBody.WrongType($"{name}.{member.Name}", "a number", member.Value);
+            if (member.Value.ValueKind != JsonValueKind.Number)
+                throw RequestBody.WrongType($"{name}.{member.Name}", "a number", member.Value);
+            double bias = member.Value.GetDouble();
+            biases[id] = bias is >= -100 and <= 100
+                ? (float)bias
+                : throw new InvalidRequestException(name, "invalid_value", $"'{name}.{member.Name}' must be between -100 and 100, not {RequestBody.Shorten(member.Value)}.");
         }
 
         return biases.Count == 0 ? null : biases;

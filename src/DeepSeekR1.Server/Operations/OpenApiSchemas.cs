@@ -66,7 +66,7 @@ internal static class OpenApiSchemas
         {
             "stop" => OneOf(Text(), Array(Text())),
             "integers" => Array(Integer()),
-            "strings" => Array(new OpenApiSchema { Type = JsonSchemaType.String }),
+            "strings" => Array(Text()),
             "prompt" => OneOf(Text(), Array(Text()), Array(Integer()), Array(Array(Integer()))),
             "messages" => Array(Message()),
             "integer" => Integer(),
