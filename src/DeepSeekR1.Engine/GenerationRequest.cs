@@ -69,6 +69,16 @@ public interface ITokenConstraint
     bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed);
 }
 
+/// <summary>
+/// A limit on the thought of a reasoning model: when it is reached the engine writes the wrap-up, and the model goes on with the answer.
+/// </summary>
+/// <param name="Budget">Most tokens of the thought, the closing token not counted; at least 1.</param>
+/// <param name="WrapUpIds">What is written then, the closing token included.</param>
+/// <param name="OpenId">Token that opens a thought; null when there is none.</param>
+/// <param name="CloseId">Token that closes it.</param>
+/// <param name="StartsInside">Whether the prompt ends inside a thought.</param>
+public sealed record ThoughtLimit(int Budget, IReadOnlyList<int> WrapUpIds, int? OpenId, int CloseId, bool StartsInside);
+
 /// <summary>One token stream to generate: ids in, ids out.</summary>
 public sealed record GenerationRequest
 {
@@ -89,6 +99,9 @@ public sealed record GenerationRequest
 
     /// <summary>Only requests with the same salt share cached prefixes.</summary>
     public string? CacheSalt { get; init; }
+
+    /// <summary>Limit on the thought; null for none.</summary>
+    public ThoughtLimit? ThoughtLimit { get; init; }
 
     /// <summary>Optional mask over token ids.</summary>
     public ITokenConstraint? Constraint { get; init; }

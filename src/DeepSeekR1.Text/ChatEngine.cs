@@ -15,6 +15,12 @@ public sealed class ChatEngine : IAsyncDisposable
     /// <summary>How DeepSeek models begin tool calls: it ends a thought that was never closed.</summary>
     private const string ToolMarker = "<\uff5ctool\u2581calls\u2581begin\uff5c>";
 
+    /// <summary>The engine's own words at the end of a thought that was cut.</summary>
+    private const string WrapUpText = "\n\nTime is limited, so the answer follows from what is known now.\n";
+
+    /// <summary>What closes a thought that has not begun.</summary>
+    private const string EmptyThoughtEnd = "\n</think>\n\n";
+
     private readonly LlmEngine _engine;
     private readonly Tokenizer _tokenizer;
     private readonly ChatPromptBuilder _prompts;
@@ -67,9 +73,23 @@ public sealed class ChatEngine : IAsyncDisposable
     {
         var segments = _prompts.Build(request);
         bool thinking = ReasoningParser.StartsInReasoning(segments);
+        if (request.ThinkingBudget is not null && _closeId is null)
+            throw new InvalidRequestException("thinking_token_budget", "invalid_value",
+                "This model has no token </think>, so its thought cannot be limited or left out. Leave thinking_token_budget, reasoning_effort and thinking out.");
+        if (request.ThinkingBudget == 0)
+        {
+            segments = [.. segments, new TextSegment(thinking ? EmptyThoughtEnd : "<think>\n" + EmptyThoughtEnd, FromMessage: false)];
+            thinking = false;
+        }
+
+        var limit = request.ThinkingBudget is > 0 and { } budget ? new ThoughtLimit(budget, WrapUp(), _openId, _closeId!.Value, thinking) : null;
         return Submit(request.Id, [_tokenizer.Encode(segments)], request.Settings, "messages", (choice, settings) =>
-            new ChoicePlan(choice, _tokenizer, settings, new ReasoningParser(thinking, _openId, _closeId, ToolMarker, _toolMarkerId), request.Format));
+            new ChoicePlan(choice, _tokenizer, settings, new ReasoningParser(thinking, _openId, _closeId, ToolMarker, _toolMarkerId), request.Format), limit);
     }
+
+    /// <summary>What ends a thought that has used up its budget.</summary>
+    private IReadOnlyList<int> WrapUp()
+        => [.. _tokenizer.Encode(WrapUpText, parseAddedTokens: false), _closeId!.Value, .. _tokenizer.Encode("\n\n", parseAddedTokens: false)];
 
     /// <summary>Starts to continue plain prompts.</summary>
     /// <exception cref="InvalidRequestException">A prompt cannot be served.</exception>
@@ -119,7 +139,8 @@ public sealed class ChatEngine : IAsyncDisposable
         IReadOnlyList<IReadOnlyList<int>> prompts,
         GenerationSettings settings,
         string param,
-        Func<int, GenerationSettings, ChoicePlan> plan)
+        Func<int, GenerationSettings, ChoicePlan> plan,
+        ThoughtLimit? limit = null)
     {
         foreach (var prompt in prompts)
             CheckPrompt(prompt, param);
@@ -131,7 +152,7 @@ public sealed class ChatEngine : IAsyncDisposable
         try
         {
             for (int choice = 0; choice < prompts.Count * settings.N; choice++)
-                streams.Add((choice, _engine.Submit(Request(id, prompts[choice / settings.N], settings, seed, choice))));
+                streams.Add((choice, _engine.Submit(Request(id, prompts[choice / settings.N], settings, seed, choice) with { ThoughtLimit = limit })));
         }
         catch
         {

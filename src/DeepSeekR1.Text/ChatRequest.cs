@@ -117,6 +117,9 @@ public sealed record ChatRequest
     /// <summary>The last message is the beginning of the answer and is continued.</summary>
     public bool ContinueFinalMessage { get; init; }
 
+    /// <summary>Most tokens of the thought; 0 begins with an empty thought, null sets no limit.</summary>
+    public int? ThinkingBudget { get; init; }
+
     /// <summary>Further variables for the template (chat_template_kwargs).</summary>
     public JsonObject? TemplateVariables { get; init; }
 }

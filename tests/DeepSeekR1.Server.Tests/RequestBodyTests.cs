@@ -48,8 +48,6 @@ public sealed class RequestBodyTests
     [InlineData("\"logit_bias\":{\"5\":101}", "logit_bias", "'logit_bias.5' must be between -100 and 100, not 101.")]
     [InlineData("\"logit_bias\":{\"a\":1}", "logit_bias", "'logit_bias' has the key 'a'; keys are token ids.")]
     [InlineData("\"response_format\":{\"type\":\"json_object\"}", "response_format", "'response_format' = {\"type\":\"json_object\"}: constrained answers are not supported; leave it out or send {\"type\":\"text\"}.")]
-    [InlineData("\"reasoning_effort\":\"high\"", "reasoning_effort", "'reasoning_effort' = \"high\": the length of thoughts cannot be steered; leave it out or send \"medium\".")]
-    [InlineData("\"thinking\":{\"type\":\"disabled\"}", "thinking", "'thinking' = {\"type\":\"disabled\"}: thinking cannot be switched; leave it out or send {\"type\":\"enabled\"}.")]
     [InlineData("\"stream\":true,\"stream_options\":{\"include_obfuscation\":true}", "stream_options.include_obfuscation", "'stream_options.include_obfuscation' = true: padding of stream chunks is not supported; leave it out or send false.")]
     public void Chat_BadField_NamesFieldValueAndLimit(string members, string param, string message)
     {

@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Runtime.Intrinsics;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Compute.Quantization;
@@ -72,10 +74,19 @@ public abstract unsafe class QuantizedTensor(long rows, long columns) : IDisposa
     /// <summary>Writes one row's numbers [K], rounded to bfloat16. CPU only; several threads may call it.</summary>
     public virtual void DecodeRow(long row, ushort* target)
     {
-        var wide = new float[Columns];
+        const int Lanes = 16;
+        var wide = ArrayPool<float>.Shared.Rent((int)Columns);
         fixed (float* at = wide)
+        {
             DecodeRow(row, at);
-        Kernels.CpuMath.Store(wide, target);
+            long c = 0;
+            for (; c + Lanes <= Columns; c += Lanes)
+                Kernels.CpuMath.Narrow16(Vector512.Load(at + c)).Store(target + c);
+            for (; c < Columns; c++)
+                target[c] = Kernels.CpuMath.Narrow(at[c]);
+        }
+
+        ArrayPool<float>.Shared.Return(wide);
     }
 
     /// <summary>
@@ -90,7 +101,7 @@ public abstract unsafe class QuantizedTensor(long rows, long columns) : IDisposa
     /// <param name="stride">Floats from y[t, n] to y[t + 1, n].</param>
     public virtual void MultiplyRows(float* x, int tokens, long begin, long end, float* y, long stride)
     {
-        var row = new float[Columns];
+        var row = ArrayPool<float>.Shared.Rent((int)Columns);
         fixed (float* weights = row)
             for (long n = begin; n < end; n++)
             {
@@ -98,6 +109,8 @@ public abstract unsafe class QuantizedTensor(long rows, long columns) : IDisposa
                 for (int t = 0; t < tokens; t++)
                     y[t * stride + n] = Kernels.CpuMath.Dot(x + t * Columns, weights, (int)Columns);
             }
+
+        ArrayPool<float>.Shared.Return(row);
     }
 
     /// <inheritdoc/>

@@ -125,8 +125,28 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
                 Remove(sequence);
             float? logprob = sequence.Request.Sampling.TopLogprobs is null ? null : token.Logprob;
             deliver(sequence, new TokenOutput(token.TokenId, logprob, token.Top, finish, sequence.CachedTokens, sequence.TakeScores()), null);
+            if (finish is null)
+                Force(sequence, sequence.ForcedAfter(token.TokenId), deliver);
         }
     }
+
+    /// <summary>Appends tokens that nobody sampled: they are part of the output and of the work of the next step.</summary>
+    private void Force(Sequence sequence, IReadOnlyList<int> tokens, Action<Sequence, TokenOutput?, string?> deliver)
+    {
+        bool scored = sequence.Request.Sampling.TopLogprobs is not null;
+        foreach (int token in tokens)
+        {
+            sequence.Append(token);
+            FinishReason? finish = IsFull(sequence) ? FinishReason.Length : null;
+            if (finish is not null)
+                Remove(sequence);
+            deliver(sequence, new TokenOutput(token, scored ? 0f : null, scored ? [] : null, finish, sequence.CachedTokens), null);
+            if (finish is not null)
+                return;
+        }
+    }
+
+    private bool IsFull(Sequence sequence) => sequence.OutputLength >= sequence.Request.Sampling.MaxTokens || sequence.Length >= limits.MaxLength;
 
     /// <summary>Checks the block accounting over all sequences.</summary>
     public void CheckIntegrity() => blocks.CheckIntegrity(All.Select(s => s.Table));
@@ -136,7 +156,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
         var sampling = sequence.Request.Sampling;
         if (sampling.StopTokenIds.Contains(token) && sequence.OutputLength >= sampling.MinTokens)
             return FinishReason.Stop;
-        return sequence.OutputLength >= sampling.MaxTokens || sequence.Length >= limits.MaxLength ? FinishReason.Length : null;
+        return IsFull(sequence) ? FinishReason.Length : null;
     }
 
     /// <summary>

@@ -25,7 +25,8 @@ public sealed class Sequence
     private readonly long _arrival = Interlocked.Increment(ref _arrivals);
     private int[] _tokens;
     private readonly List<PromptLogprob> _scores = [];
-    private bool _hasBegun, _scoresTaken;
+    private bool _hasBegun, _scoresTaken, _insideThought, _thoughtCut;
+    private int _thoughtLength;
 
     /// <summary>A new sequence with nothing computed.</summary>
     /// <param name="request">What to generate.</param>
@@ -39,6 +40,7 @@ public sealed class Sequence
         for (int i = 0; i < PromptLength; i++)
             _tokens[i] = request.PromptIds[i];
         Length = PromptLength;
+        _insideThought = request.ThoughtLimit?.StartsInside ?? false;
     }
 
     /// <summary>What to generate.</summary>
@@ -127,6 +129,26 @@ public sealed class Sequence
         if (!_hasBegun)
             CachedTokens = Math.Min(tokens, PromptLength);
         _hasBegun = true;
+    }
+
+    /// <summary>
+    /// Tokens that follow a generated one whatever the model says: the wrap-up of a thought that has reached its limit, once; usually
+    /// none.
+    /// </summary>
+    internal IReadOnlyList<int> ForcedAfter(int token)
+    {
+        if (Request.ThoughtLimit is not { } limit || _thoughtCut)
+            return [];
+        if (token == limit.CloseId)
+            _insideThought = false;
+        else if (token == limit.OpenId)
+            (_insideThought, _thoughtLength) = (true, 0);
+        else if (_insideThought)
+            _thoughtLength++;
+        if (!_insideThought || _thoughtLength < limit.Budget)
+            return [];
+        _thoughtCut = true;
+        return limit.WrapUpIds;
     }
 
     /// <summary>Appends a generated token.</summary>

@@ -87,6 +87,16 @@ internal static class RequestFields
     public static readonly RequestField Format = new("reasoning_format", "string",
         "separate: thought in reasoning_content; inline: <think> thought </think> inside content.");
 
+    public static readonly RequestField ThinkingBudget = new("thinking_token_budget", "integer",
+        "Most tokens of the thought; then it is wrapped up and the answer follows. 0 begins with an empty thought.", 0, int.MaxValue);
+
+    public static readonly RequestField ReasoningEffort = new("reasoning_effort", "string",
+        "none: empty thought; minimal: 256 tokens of thought; low: 1024; medium, high, xhigh, max: no limit.");
+
+    public static readonly RequestField Thinking = new("thinking", "object", "{\"type\": \"disabled\"} begins with an empty thought.");
+
+    public static readonly RequestField Think = new("think", "boolean", "Ollama's name: false begins with an empty thought.");
+
     public static readonly RequestField SeparateReasoning = new("separate_reasoning", "boolean",
         "SGLang's name: true is reasoning_format separate, false is inline.");
 
@@ -120,7 +130,7 @@ internal static class RequestFields
     /// <summary>Fields of POST /v1/chat/completions.</summary>
     public static readonly RequestField[] Chat =
     [
-        Messages, .. Common, MaxCompletionTokens, ChatLogprobs, TopLogprobs, Format, SeparateReasoning, ContinueFinal,
+        Messages, .. Common, MaxCompletionTokens, ChatLogprobs, TopLogprobs, Format, ThinkingBudget, ReasoningEffort, Thinking, Think, SeparateReasoning, ContinueFinal,
         AddGenerationPrompt, TemplateKwargs,
     ];
 

@@ -37,7 +37,7 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
             TopLogprobs = logprobs ? top ?? 0 : null,
         };
         CheckMinTokens(settings);
-        var conversation = Conversation(body, id) with { Settings = settings, Format = Format(body) };
+        var conversation = Conversation(body, id) with { Settings = settings, Format = Format(body), ThinkingBudget = ThinkingBudget(body) };
         return (conversation, Answer(body, model, logprobs));
     }
 
@@ -214,6 +214,38 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
             false => ReasoningFormat.Inline,
             null => format,
         };
+    }
+
+    /// <summary>The tightest of all that the request says about the length of the thought.</summary>
+    private static int? ThinkingBudget(RequestBody body)
+    {
+        int? budget = body.Integer(RequestFields.ThinkingBudget);
+        int? effort = body.Text(RequestFields.ReasoningEffort.Name) switch
+        {
+            null or "medium" or "high" or "xhigh" or "max" => null,
+            "none" => 0,
+            "minimal" => 256,
+            "low" => 1024,
+            string other => throw new InvalidRequestException(RequestFields.ReasoningEffort.Name, "invalid_value",
+                $"'reasoning_effort' must be none, minimal, low, medium, high, xhigh or max, not \"{other}\"."),
+        };
+        bool disabled = body.Flag(RequestFields.Think.Name) == false;
+        if (body.TryGet(RequestFields.Thinking.Name, out var thinking))
+        {
+            if (thinking.ValueKind != JsonValueKind.Object)
+                throw RequestBody.WrongType(RequestFields.Thinking.Name, "an object", thinking);
+            disabled |= new RequestBody(thinking).Text("type") switch
+            {
+                "enabled" or "auto" or null => false,
+                "disabled" => true,
+                string other => throw new InvalidRequestException(RequestFields.Thinking.Name, "invalid_value",
+                    $"'thinking.type' must be enabled or disabled, not \"{other}\"."),
+            };
+        }
+
+        if (disabled)
+            return 0;
+        return budget is null || effort is null ? budget ?? effort : Math.Min(budget.Value, effort.Value);
     }
 
     private static AnswerOptions Answer(RequestBody body, string model, bool logprobs)
