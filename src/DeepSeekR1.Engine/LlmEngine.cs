@@ -34,7 +34,14 @@ public sealed record EngineSnapshot(
     long Steps,
     long Preemptions,
     long RequestsFinished,
-    long RequestsCancelled);
+    long RequestsCancelled)
+{
+    /// <summary>Prompt tokens of requests that have begun.</summary>
+    public long PrefixQueries { get; init; }
+
+    /// <summary>Those of them whose keys were found in the cache.</summary>
+    public long PrefixHits { get; init; }
+}
 
 /// <summary>
 /// Token ids in, token ids out, for many requests at once. One dedicated thread owns scheduler, model and cache; everybody else
@@ -324,5 +331,9 @@ public sealed class LlmEngine : IAsyncDisposable
         _steps,
         _scheduler.Preemptions,
         _finished,
-        _cancelled);
+        _cancelled)
+    {
+        PrefixQueries = _scheduler.PrefixQueries,
+        PrefixHits = _scheduler.PrefixHits,
+    };
 }

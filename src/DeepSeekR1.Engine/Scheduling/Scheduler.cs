@@ -37,6 +37,12 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     /// <summary>How often a sequence lost its blocks to an older one.</summary>
     public long Preemptions { get; private set; }
 
+    /// <summary>Prompt tokens of sequences that have begun, and those of them that were found in the cache.</summary>
+    public long PrefixQueries { get; private set; }
+
+    /// <summary>See <see cref="PrefixQueries"/>.</summary>
+    public long PrefixHits { get; private set; }
+
     /// <summary>Sequences whose constraint failed while the last step was made; they have ended with the exception.</summary>
     public List<(Sequence Sequence, Exception Cause)> Rejected { get; } = [];
 
@@ -197,7 +203,12 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
             var request = sequence.Request;
             if (!blocks.TryBegin(sequence.Table, sequence.Tokens(0, sequence.Length).Span, request.CacheSalt, request.Sampling.PromptLogprobs is null))
                 return;
-            sequence.BeginFromCache(sequence.Table.Count * blocks.BlockSize);
+            if (sequence.BeginFromCache(sequence.Table.Count * blocks.BlockSize))
+            {
+                PrefixQueries += sequence.PromptLength;
+                PrefixHits += sequence.CachedTokens;
+            }
+
             int count = Math.Min(sequence.NumPending, budget);
             blocks.TryGrow(sequence.Table, sequence.NumComputed + count);
             _waiting.Remove(sequence);

@@ -120,15 +120,17 @@ public sealed class Sequence
         return _scores;
     }
 
-    /// <summary>Counts tokens at the front as computed, because their keys lie in the cache.</summary>
-    internal void BeginFromCache(int tokens)
+    /// <summary>Counts tokens at the front as computed, because their keys lie in the cache. True when it begins for the first time.</summary>
+    internal bool BeginFromCache(int tokens)
     {
         NumComputed = tokens;
         if (!_scoresTaken)
             _scores.Clear();
-        if (!_hasBegun)
+        bool isFirst = !_hasBegun;
+        if (isFirst)
             CachedTokens = Math.Min(tokens, PromptLength);
         _hasBegun = true;
+        return isFirst;
     }
 
     /// <summary>

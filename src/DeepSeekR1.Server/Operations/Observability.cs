@@ -51,6 +51,8 @@ internal static class MetricsText
         Add("vllm:prompt_tokens_total", "counter", "Prompt tokens computed.", s.PromptTokens);
         Add("vllm:generation_tokens_total", "counter", "Tokens generated.", s.GeneratedTokens);
         Add("vllm:num_preemptions_total", "counter", "Sequences put back because blocks ran out.", s.Preemptions);
+        Add("vllm:prefix_cache_queries_total", "counter", "Prompt tokens looked up in the prefix cache.", s.PrefixQueries);
+        Add("vllm:prefix_cache_hits_total", "counter", "Prompt tokens found in the prefix cache.", s.PrefixHits);
         Add("deepseekr1:kv_blocks_used", "gauge", "KV blocks in use.", s.BlocksUsed);
         Add("deepseekr1:kv_blocks_total", "gauge", "KV blocks in the cache.", s.BlocksTotal);
         Add("deepseekr1:steps_total", "counter", "Engine steps.", s.Steps);
