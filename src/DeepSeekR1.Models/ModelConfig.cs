@@ -162,6 +162,40 @@ public sealed record ModelConfig
     /// <summary>End-of-sequence ids.</summary>
     public IReadOnlyList<int> EosTokenIds { get; init; } = [];
 
+    /// <summary>Refuses sizes that no machine could hold, before anything is declared with them.</summary>
+    /// <param name="source">The file, for the message.</param>
+    /// <exception cref="ModelLoadException">A size is beyond what is possible; the message names it, its value and the limit.</exception>
+    public ModelConfig CheckSizes(string source)
+    {
+        const long Widest = 1 << 24, Layers = 4096, Experts = 65536, ExpertsInAll = 1 << 20;
+        void AtMost(string field, long value, long limit)
+        {
+            if (value < 1 || value > limit)
+                throw new ModelLoadException($"{source}: {field} is {value}; it must be between 1 and {limit}.");
+        }
+
+        AtMost("hidden_size", HiddenSize, Widest);
+        AtMost("intermediate_size", IntermediateSize, Widest);
+        AtMost("vocab_size", VocabSize, Widest);
+        AtMost("num_hidden_layers", (long)NumLayers + NumMtpLayers, Layers);
+        AtMost("num_attention_heads", NumHeads, Widest);
+        AtMost("num_attention_heads x head_dim", (long)NumHeads * HeadDim, Widest);
+        AtMost("num_key_value_heads x head_dim", (long)NumKvHeads * HeadDim, Widest);
+        if (Mla is { } mla)
+        {
+            AtMost("q_lora_rank", mla.QueryRank ?? 1, Widest);
+            AtMost("kv_lora_rank", mla.LatentRank, Widest);
+            AtMost("num_attention_heads x (qk_nope_head_dim + v_head_dim)", NumHeads * ((long)mla.NopeWidth + mla.ValueWidth), Widest);
+        }
+
+        if (Moe is not { } moe)
+            return this;
+        AtMost("n_routed_experts", moe.ExpertCount, Experts);
+        AtMost("n_routed_experts x num_hidden_layers", (long)moe.ExpertCount * NumLayers, ExpertsInAll);
+        AtMost("moe_intermediate_size x n_shared_experts", (long)moe.ExpertWidth * Math.Max(1, moe.SharedExperts), Widest);
+        return this;
+    }
+
     /// <summary>Whether layer i has experts.</summary>
     public bool IsMoeLayer(int layer) => Moe is { } moe && layer >= moe.FirstDenseLayers;
 }

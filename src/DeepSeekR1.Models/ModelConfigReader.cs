@@ -106,7 +106,7 @@ public sealed class ModelConfigReader
         };
         if (mla is not null && attentionBias)
             throw Refuse("attention_bias", "true", "false for DeepSeek-V3");
-        return ReadQuantization(config);
+        return ReadQuantization(config).CheckSizes(_source);
     }
 
     private string ReadArchitecture()

@@ -19,7 +19,9 @@ internal static class GgufConfig
             "qwen3" => "Qwen3ForCausalLM",
             _ => throw new ModelLoadException($"'{file.Path}': general.architecture is {kind}; implemented in GGUF are llama, qwen2 and qwen3."),
         };
-        int Whole(string key, long? standard = null) => checked((int)file.GetInt($"{kind}.{key}", standard));
+        int Whole(string key, long? standard = null) => file.GetInt($"{kind}.{key}", standard) is var value and >= 0 and <= int.MaxValue
+            ? (int)value
+            : throw new ModelLoadException($"'{file.Path}': {kind}.{key} is {file.GetInt($"{kind}.{key}", standard)}; it must be between 0 and {int.MaxValue}.");
         int heads = Whole("attention.head_count"), hidden = Whole("embedding_length");
         if (heads < 1 || hidden < 1)
             throw new ModelLoadException($"'{file.Path}': {kind}.attention.head_count is {heads} and {kind}.embedding_length is {hidden}; both must be positive.");
@@ -31,7 +33,7 @@ internal static class GgufConfig
         return new ModelConfig
         {
             Architecture = architecture,
-            VocabSize = (int)vocabulary,
+            VocabSize = (int)Math.Min(vocabulary, int.MaxValue),
             HiddenSize = hidden,
             IntermediateSize = Whole("feed_forward_length"),
             NumLayers = Whole("block_count"),
@@ -46,7 +48,7 @@ internal static class GgufConfig
             Rope = new RopeConfig { Theta = file.GetFloat($"{kind}.rope.freq_base", 10000), Width = headWidth, Divisors = ReadDivisors(file, headWidth) },
             BosTokenId = (int?)OptionalId(file, "tokenizer.ggml.bos_token_id"),
             EosTokenIds = OptionalId(file, "tokenizer.ggml.eos_token_id") is { } eos ? [(int)eos] : [],
-        };
+        }.CheckSizes($"'{file.Path}'");
     }
 
     /// <summary>Llama 3's rope scaling comes as a tensor of divisors, one per pair, and not as metadata.</summary>
