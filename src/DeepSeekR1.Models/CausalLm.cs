@@ -1,3 +1,4 @@
+using DeepSeekR1.Compute;
 using DeepSeekR1.Models.Attention;
 using DeepSeekR1.Models.Layers;
 using DeepSeekR1.Models.Moe;
@@ -32,12 +33,12 @@ public sealed class DecoderLayer : IDisposable
         using var scope = NewDisposeScope();
         using var attentionInput = _attentionNorm.Forward(x);
         using var attended = _attention.Forward(attentionInput, context);
-        using var middle = x + attended;
+        using var middle = x.Plus(attended);
         using var feedForwardInput = _feedForwardNorm.Forward(middle);
         if (_feedForward is MoeLayer moe)
             moe.ObserveRouting = context.ObserveRouting;
         using var output = _feedForward.Forward(feedForwardInput);
-        return (middle + output).MoveToOuterDisposeScope();
+        return middle.Plus(output).MoveToOuterDisposeScope();
     }
 
     /// <inheritdoc/>

@@ -174,6 +174,7 @@ public sealed class ChatEngine : IAsyncDisposable
             PromptIds = prompt,
             Constraint = settings.Constraint?.Invoke(sample),
             Priority = settings.Priority,
+            Tenant = settings.Tenant,
             CacheSalt = settings.CacheSalt,
             Sampling = new SamplingParams
             {

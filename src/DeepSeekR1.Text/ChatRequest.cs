@@ -56,6 +56,9 @@ public sealed record GenerationSettings
     /// <summary>Urgency in the queue; smaller numbers go first.</summary>
     public int Priority { get; init; }
 
+    /// <summary>Whose request it is, for turns in the queue; null tells nobody apart.</summary>
+    public string? Tenant { get; init; }
+
     /// <summary>Only requests with the same salt share cached prefixes.</summary>
     public string? CacheSalt { get; init; }
 

@@ -7,6 +7,7 @@ return args switch
     ["products", .. var rest] => ProductBenchmark.Run(rest),
     ["open-r1", var config, var folder] => OpenBenchmark.Run(config, folder),
     ["ranks", var model, .. var rest] => await RankBenchmark.Run(model, rest),
+    ["prefix", var model, .. var rest] => await PrefixBenchmark.Run(model, rest),
     _ => Usage(),
 };
 
@@ -16,5 +17,6 @@ static int Usage()
     Console.Error.WriteLine("       products [OUTPUTS [INPUTS [THREADS]]]  one linear layer in block FP8 against packed bfloat16");
     Console.Error.WriteLine("       open-r1 CONFIG FOLDER           time and memory of opening R1's 163 shards, written to FOLDER as sparse files");
     Console.Error.WriteLine("       ranks MODEL [dtype]             two ranks of one thread against one rank of two threads");
+    Console.Error.WriteLine("       prefix MODEL [dtype]            time to the first token with a cached prefix of 1k to 8k tokens");
     return 2;
 }

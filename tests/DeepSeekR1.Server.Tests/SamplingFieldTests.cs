@@ -58,6 +58,32 @@ public sealed class SamplingFieldTests(DeepSeekServer server) : IClassFixture<De
     }
 
     [GoldenFact]
+    public async Task TwoKeys_TakeTurnsInTheQueue()
+    {
+        // One place in the batch: a crowd with one key must not make the only request of another wait for all of it.
+        var options = DeepSeekServer.Options();
+        await using var own = ServerHost.Create(options with { ApiKeys = ["crowd", "single"], Engine = options.Engine with { MaxNumSeqs = 1 } });
+        await own.StartAsync();
+        await own.WaitUntilReadyAsync();
+        using var client = Http.Client(own);
+        async Task<string> AskAsync(string key)
+        {
+            using var message = new HttpRequestMessage(HttpMethod.Post, "/v1/completions") { Content = Http.Body("""{"prompt":[5,6,7],"max_tokens":30,"ignore_eos":true}""") };
+            message.Headers.Authorization = new("Bearer", key);
+            using var answer = await client.SendAsync(message);
+            Assert.Equal(HttpStatusCode.OK, answer.StatusCode);
+            return key;
+        }
+
+        var crowd = Enumerable.Range(0, 30).Select(_ => AskAsync("crowd")).ToList();
+        while (own.Snapshot() is { } s && s.Running + s.Waiting + s.RequestsFinished < 30)
+            await Task.Delay(1);
+        await AskAsync("single");
+        Assert.True(crowd.Count(t => !t.IsCompleted) >= 10, $"only {crowd.Count(t => !t.IsCompleted)} of the crowd were left");
+        await Task.WhenAll(crowd);
+    }
+
+    [GoldenFact]
     public async Task IdsOutsideTheVocabulary_AreRefusedByTheirField()
     {
         foreach (var (member, field) in new[] { ("\"allowed_token_ids\":[99999999]", "allowed_token_ids"), ("\"logit_bias\":{\"99999999\":1}", "logit_bias") })

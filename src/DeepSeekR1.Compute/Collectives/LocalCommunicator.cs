@@ -143,7 +143,7 @@ internal sealed class LocalCommunicator(LocalGroup group, int rank) : Communicat
         group.Meet(rank, "AllReduce");
         using var sum = group.Tensors[0]!.clone();
         for (int other = 1; other < group.WorldSize; other++)
-            sum.add_(group.Tensors[other]!);
+            sum.PlusInPlace(group.Tensors[other]!);
 
         // Nobody may overwrite its part before all have read it.
         group.Meet(rank, "AllReduce");

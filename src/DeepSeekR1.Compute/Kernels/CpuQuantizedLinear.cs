@@ -39,7 +39,7 @@ public sealed unsafe partial class CpuKernels
         {
             // Rounded activations are exact in float32 only.
             using var product = DecodedProduct(input, parts);
-            using var sum = bias is null ? product.alias() : product + bias;
+            using var sum = bias is null ? product.alias() : product.Plus(bias);
             return sum.dtype == x.dtype ? sum.alias() : sum.to(x.dtype);
         }
 
@@ -47,7 +47,7 @@ public sealed unsafe partial class CpuKernels
         using var dense = wide.contiguous();
         using var fused = FusedProduct(dense, parts);
         if (bias is not null)
-            fused.add_(bias);
+            fused.PlusInPlace(bias);
         return fused.dtype == x.dtype ? fused.alias() : fused.to(x.dtype);
     }
 

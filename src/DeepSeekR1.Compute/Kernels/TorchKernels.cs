@@ -50,7 +50,7 @@ public class TorchKernels : KernelSet
         using var wide = x.to(ScalarType.Float32);
         using var squares = wide * wide;
         using var mean = squares.mean([-1], keepdim: true);
-        using var shifted = mean + eps;
+        using var shifted = mean + Scalars.Of(eps);
         using var inverse = shifted.rsqrt();
         using var scaled = wide * inverse;
         using var narrow = scaled.to(x.dtype);
@@ -78,11 +78,27 @@ public class TorchKernels : KernelSet
         using var second = split.select(side, 1);
         using var c = cos.unsqueeze(1);
         using var s = sin.unsqueeze(1);
-        using var left = (first * c) - (second * s);
-        using var right = (second * c) + (first * s);
+        using var left = FirstMinus(first, c, second, s);
+        using var right = FirstPlus(second, c, first, s);
         using var joined = stack([left, right], side);
         using var flat = joined.reshape(rows, heads, 2 * pairs);
         return flat.to(x.dtype, copy: true);
+    }
+
+    /// <summary>a * b - c * d.</summary>
+    private static Tensor FirstMinus(Tensor a, Tensor b, Tensor c, Tensor d)
+    {
+        using var first = a * b;
+        using var second = c * d;
+        return first.Minus(second);
+    }
+
+    /// <summary>a * b + c * d.</summary>
+    private static Tensor FirstPlus(Tensor a, Tensor b, Tensor c, Tensor d)
+    {
+        using var first = a * b;
+        using var second = c * d;
+        return first.Plus(second);
     }
 
     /// <inheritdoc/>
@@ -159,7 +175,7 @@ public class TorchKernels : KernelSet
         var grouped = q.reshape(t, groups, perGroup, width).permute(1, 2, 0, 3).reshape(groups, perGroup * t, width);
 
         // Scores in float32 whatever the type: rounded scores move weights by percents.
-        var scores = (grouped.to(ScalarType.Float32) * scale).matmul(k.to(ScalarType.Float32).permute(1, 2, 0)).view(groups, perGroup, t, length);
+        var scores = (grouped.to(ScalarType.Float32) * Scalars.Of(scale)).matmul(k.to(ScalarType.Float32).permute(1, 2, 0)).view(groups, perGroup, t, length);
         long visible = length - totalRows + firstRow;
         if (t > 1 || visible + 1 < length)
             scores = HideFuture(scores, visible);
@@ -172,27 +188,27 @@ public class TorchKernels : KernelSet
     private static Tensor HideFuture(Tensor scores, long visible)
     {
         long t = scores.shape[^2], length = scores.shape[^1];
-        using var key = arange(length, ScalarType.Int64, scores.device).unsqueeze(0);
-        using var last = arange(visible, visible + t, ScalarType.Int64, scores.device).unsqueeze(1);
+        using var key = Scalars.Range(0, length, scores.device).unsqueeze(0);
+        using var last = Scalars.Range(visible, visible + t, scores.device).unsqueeze(1);
         using var hidden = key.gt(last);
-        return scores.masked_fill(hidden, float.NegativeInfinity);
+        return scores.masked_fill(hidden, Scalars.Of(double.NegativeInfinity));
     }
 
     /// <inheritdoc/>
     public override (Tensor Experts, Tensor Weights) Route(Tensor logits, Tensor bias, RoutingRule rule)
     {
         using var scores = logits.sigmoid();
-        using var choice = scores + bias;
+        using var choice = scores.Plus(bias);
         using var allowed = rule.Groups > 1 ? MaskWeakGroups(choice, rule) : choice.alias();
         var (values, experts) = allowed.topk(rule.TopK, -1, true, false);
         values.Dispose();
         using var chosen = scores.gather(-1, experts);
         if (!rule.Normalize)
-            return (experts, chosen * rule.Scale);
+            return (experts, chosen * Scalars.Of(rule.Scale));
         using var sum = chosen.sum(-1, keepdim: true);
-        using var shifted = sum + 1e-20;
+        using var shifted = sum + Scalars.Of(1e-20);
         using var normalized = chosen / shifted;
-        return (experts, normalized * rule.Scale);
+        return (experts, normalized * Scalars.Of(rule.Scale));
     }
 
     /// <summary>
@@ -213,7 +229,7 @@ public class TorchKernels : KernelSet
         using var dropped = all.scatter(1, kept, none);
         kept.Dispose();
         using var wide = dropped.unsqueeze(-1).expand_as(grouped);
-        using var masked = grouped.masked_fill(wide, float.NegativeInfinity);
+        using var masked = grouped.masked_fill(wide, Scalars.Of(double.NegativeInfinity));
         return masked.view(choice.shape);
     }
 
@@ -228,14 +244,14 @@ public class TorchKernels : KernelSet
             if (rowsOf[e] is not { Count: > 0 } picks)
                 continue;
             using var pick = tensor(picks, ScalarType.Int64, x.device);
-            using var rows = pick.div(weights.shape[1], RoundingMode.floor);
+            using var rows = pick.div(Scalars.Of(weights.shape[1]), RoundingMode.floor);
             using var input = x.index_select(0, rows);
             using var gateUp = Linear(input, local[e].GateUp, null);
             using var active = SiluMultiply(gateUp);
             using var output = Linear(active, local[e].Down, null);
             using var weight = flatWeights.index_select(0, pick).unsqueeze(1);
             using var weighted = (output * weight).to(x.dtype);
-            result = result.index_add_(0, rows, weighted, 1);
+            result = result.index_add_(0, rows, weighted, Scalars.Of(1L));
         }
 
         return result;

@@ -96,12 +96,12 @@ public sealed unsafe class FourBitTensor : QuantizedTensor
         long rows = weight.shape[0], columns = weight.shape[1], groups = (columns + group - 1) / group;
         using var scope = NewDisposeScope();
         var wide = nn.functional.pad(weight.to(ScalarType.Float32), [0, groups * group - columns]).view(rows, groups, group);
-        var low = wide.amin([2], keepdim: true).clamp_max(0);
-        var high = wide.amax([2], keepdim: true).clamp_min(0);
-        var scales = (high - low) / 15;
-        scales = scales.masked_fill(scales.eq(0), 1);
-        var zeros = (-low / scales).round().clamp(0, 15);
-        var codes = ((wide / scales).round() + zeros).clamp(0, 15).to(ScalarType.Byte).view(rows, groups * group).narrow(1, 0, columns).contiguous();
+        var low = wide.amin([2], keepdim: true).clamp_max(Scalars.Of(0L));
+        var high = wide.amax([2], keepdim: true).clamp_min(Scalars.Of(0L));
+        var scales = high.Minus(low) / Scalars.Of(15L);
+        scales = scales.masked_fill(scales.eq(Scalars.Of(0L)), Scalars.Of(1L));
+        var zeros = (low.neg() / scales).round().clamp(Scalars.Of(0L), Scalars.Of(15L));
+        var codes = (wide / scales).round().Plus(zeros).clamp(Scalars.Of(0L), Scalars.Of(15L)).to(ScalarType.Byte).view(rows, groups * group).narrow(1, 0, columns).contiguous();
         return (codes.MoveToOuterDisposeScope(), scales.squeeze(2).contiguous().MoveToOuterDisposeScope(),
             zeros.squeeze(2).to(ScalarType.Byte).contiguous().MoveToOuterDisposeScope());
     }
@@ -123,7 +123,7 @@ public sealed unsafe class FourBitTensor : QuantizedTensor
         var absmax = flat.abs().amax([1]);
 
         // A run of zeros has no largest magnitude to divide by; its numbers are 0 whatever divides them.
-        var relative = flat / absmax.masked_fill(absmax.eq(0), 1).unsqueeze(1);
+        var relative = flat / absmax.masked_fill(absmax.eq(Scalars.Of(0L)), Scalars.Of(1L)).unsqueeze(1);
         var borders = tensor(Enumerable.Range(0, 15).Select(i => (Nf4Levels[i] + Nf4Levels[i + 1]) / 2).ToArray());
         var codes = bucketize(relative.contiguous(), borders).to(ScalarType.Byte).view(-1).narrow(0, 0, count).reshape(weight.shape);
         return (codes.contiguous().MoveToOuterDisposeScope(), absmax.contiguous().MoveToOuterDisposeScope());
@@ -135,7 +135,7 @@ public sealed unsafe class FourBitTensor : QuantizedTensor
         using var scope = NewDisposeScope();
         var even = codes.shape[1] % 2 == 0 ? codes : nn.functional.pad(codes, [0, 1]);
         var pairs = even.reshape(codes.shape[0], -1, 2);
-        return (pairs.select(2, 0) * 16 + pairs.select(2, 1)).to(ScalarType.Byte).contiguous().MoveToOuterDisposeScope();
+        return (pairs.select(2, 0) * Scalars.Of(16L)).Plus(pairs.select(2, 1)).to(ScalarType.Byte).contiguous().MoveToOuterDisposeScope();
     }
 
     /// <summary>The codes of packed bytes, one a byte: [N, columns].</summary>
@@ -154,10 +154,10 @@ public sealed unsafe class FourBitTensor : QuantizedTensor
         var device = _packed.device;
         var codes = Unpack(_packed, Columns).to(ScalarType.Int64);
         var values = tensor(_levels, device: device).index_select(0, codes.view(-1)).view(Rows, Columns);
-        var offsets = (arange(Rows, ScalarType.Int64, device) * _offsetStep + _firstOffset).remainder(_run).unsqueeze(1);
-        var runs = (arange(Columns, ScalarType.Int64, device).unsqueeze(0) + offsets).div(_run, RoundingMode.floor);
+        var offsets = (Scalars.Range(0, Rows, device) * Scalars.Of(_offsetStep) + Scalars.Of(_firstOffset)).remainder(Scalars.Of((long)_run)).unsqueeze(1);
+        var runs = Scalars.Range(0, Columns, device).unsqueeze(0).Plus(offsets).div(Scalars.Of((long)_run), RoundingMode.floor);
         if (_zeros is not null)
-            values = values - _zeros.to(ScalarType.Float32).gather(1, runs);
+            values = values.Minus(_zeros.to(ScalarType.Float32).gather(1, runs));
         return (values * _scales.gather(1, runs)).MoveToOuterDisposeScope();
     }
 
@@ -230,8 +230,8 @@ public sealed unsafe class FourBitTensor : QuantizedTensor
         long rows = codes.shape[0], columns = codes.shape[1], most = (columns + run - 2) / run + 1;
         if (step % run == 0 && first % run == 0)
             most = (columns + run - 1) / run;
-        var starts = (arange(firstRow, firstRow + rows, ScalarType.Int64) * step + first).div(run, RoundingMode.floor).unsqueeze(1);
-        var index = (starts + arange(most, ScalarType.Int64).unsqueeze(0)).clamp_max(absmax.numel() - 1);
+        var starts = (Scalars.Range(firstRow, firstRow + rows) * Scalars.Of(step) + Scalars.Of(first)).div(Scalars.Of((long)run), RoundingMode.floor).unsqueeze(1);
+        var index = starts.Plus(Scalars.Range(0, most).unsqueeze(0)).clamp_max(Scalars.Of(absmax.numel() - 1));
         var scales = absmax.index_select(0, index.view(-1)).view(rows, most).contiguous();
         return new FourBitTensor("nf4", columns, Pack(codes), scales, null, run, (firstRow * step + first) % run, step % run);
     }

@@ -24,7 +24,7 @@ public static class Fp8Codes
     /// <summary>Codes of a float32 tensor, as a fresh tensor of bytes: nearest, ties to even, out of range to +-448; NaN stays NaN.</summary>
     public static Tensor Encode(Tensor values)
     {
-        using var inRange = values.clamp(-Max, Max);
+        using var inRange = values.clamp(Scalars.Of((double)-Max), Scalars.Of((double)Max));
         using var codes = inRange.to(DType.Float8E4M3.ToScalarType());
         return TorchShim.ViewAs(codes, DType.UInt8);
     }
@@ -45,9 +45,9 @@ public static class Fp8Codes
         using var blocks = padded.view(down, block.Rows, across, block.Columns);
         using var magnitudes = blocks.abs();
         using var largest = magnitudes.amax([1, 3]);
-        using var raw = largest / Max;
-        using var empty = largest.eq(0);
-        var scales = raw.masked_fill(empty, 1);
+        using var raw = largest / Scalars.Of((double)Max);
+        using var empty = largest.eq(Scalars.Of(0L));
+        var scales = raw.masked_fill(empty, Scalars.Of(1L));
         using var factors = scales.view(down, 1, across, 1);
         using var divided = blocks / factors;
         using var flat = divided.view(down * block.Rows, across * block.Columns);
@@ -84,8 +84,8 @@ public static class Fp8Codes
         using var parts = padded.view(rows, groups, group);
         using var magnitudes = parts.abs();
         using var largest = magnitudes.amax([2]);
-        using var floored = largest.clamp_min(SmallestMaximum);
-        var scales = floored / Max;
+        using var floored = largest.clamp_min(Scalars.Of((double)SmallestMaximum));
+        var scales = floored / Scalars.Of((double)Max);
         using var factors = scales.unsqueeze(-1);
         using var divided = parts / factors;
         using var flat = divided.view(rows, groups * group);

@@ -75,9 +75,9 @@ public sealed unsafe class Int8Tensor : QuantizedTensor
         }
 
         // A row's scale is taken without its outliers; then their whole columns are multiplied unrounded.
-        var outliers = wide.abs().ge(OutlierThreshold);
+        var outliers = wide.abs().ge(Scalars.Of((double)OutlierThreshold));
         var columns = outliers.any(0, true);
-        var (codes, scales) = Round(wide.masked_fill(outliers, 0));
+        var (codes, scales) = Round(wide.masked_fill(outliers, Scalars.Of(0L)));
         return where(columns, wide, codes.to(ScalarType.Float32) * scales).MoveToOuterDisposeScope();
     }
 
@@ -150,7 +150,7 @@ public sealed unsafe class Int8Tensor : QuantizedTensor
     private static (Tensor Codes, Tensor Scales) Round(Tensor x)
     {
         var largest = x.abs().amax([1], keepdim: true);
-        var factors = (127 / largest).masked_fill(largest.eq(0), 0);
-        return ((x * factors).round().clamp(-127, 127).to(ScalarType.Int8).contiguous(), largest / 127);
+        var factors = (Scalars.Of(127L) / largest).masked_fill(largest.eq(Scalars.Of(0L)), Scalars.Of(0L));
+        return ((x * factors).round().clamp(Scalars.Of(-127L), Scalars.Of(127L)).to(ScalarType.Int8).contiguous(), largest / Scalars.Of(127L));
     }
 }

@@ -1,3 +1,4 @@
+using DeepSeekR1.Compute;
 using DeepSeekR1.Models.Layers;
 using static TorchSharp.torch;
 
@@ -47,8 +48,8 @@ public sealed class MtpHead : IDisposable
     {
         using var rotation = _model.RotationAt(context.Positions);
         using var embedded = _model.Embed(nextIds);
-        using var start = context.Positions.eq(0).unsqueeze(1);
-        using var visible = embedded.masked_fill(start, 0);
+        using var start = context.Positions.eq(Scalars.Of(0L)).unsqueeze(1);
+        using var visible = embedded.masked_fill(start, Scalars.Of(0L));
         using var embedding = _embeddingNorm.Forward(visible);
         using var state = _stateNorm.Forward(states);
         using var joined = cat([embedding, state], -1); // [T, 2 hidden], embedding first

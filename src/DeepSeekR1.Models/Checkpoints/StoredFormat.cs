@@ -137,7 +137,7 @@ internal sealed class StoredInt8(float outlierThreshold) : StoredFormat
     public override IReadOnlyList<Tensor> Write(Tensor weight)
     {
         using var quantized = Int8Tensor.Quantize(weight);
-        return [quantized.Codes.clone(), quantized.Scales * 127];
+        return [quantized.Codes.clone(), quantized.Scales * Scalars.Of(127L)];
     }
 
     /// <inheritdoc/>
@@ -154,7 +154,7 @@ internal sealed class StoredInt8(float outlierThreshold) : StoredFormat
     {
         using var absmax = checkpoint.Read(Layer(spec.Name) + ".SCB");
         using var wide = absmax.to(ScalarType.Float32);
-        return new Int8Tensor(Own(checkpoint, spec.Name).contiguous(), wide / 127, outlierThreshold);
+        return new Int8Tensor(Own(checkpoint, spec.Name).contiguous(), wide / Scalars.Of(127L), outlierThreshold);
     }
 }
 

@@ -1,3 +1,4 @@
+using DeepSeekR1.Compute;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Models.Layers;
@@ -41,14 +42,14 @@ public sealed class Embedding : IDisposable
             return _table.Value.index_select(0, ids);
 
         // Ids of other ranks read row 0 and are cleared; the sum over the ranks leaves the owner's row.
-        using var local = ids - _first;
-        using var below = local.lt(0);
-        using var above = local.ge(_count);
+        using var local = ids - Scalars.Of((long)_first);
+        using var below = local.lt(Scalars.Of(0L));
+        using var above = local.ge(Scalars.Of((long)_count));
         using var foreign = below.logical_or(above);
-        using var safe = local.masked_fill(foreign, 0);
+        using var safe = local.masked_fill(foreign, Scalars.Of(0L));
         using var rows = _table.Value.index_select(0, safe);
         using var mask = foreign.unsqueeze(1);
-        var states = rows.masked_fill(mask, 0);
+        var states = rows.masked_fill(mask, Scalars.Of(0L));
         _rank.Communicator.AllReduce(states);
         return states;
     }

@@ -1,3 +1,4 @@
+using DeepSeekR1.Compute;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Models.Layers;
@@ -42,7 +43,7 @@ public sealed class RotaryEmbedding : IDisposable
         var (cos, sin) = (angles.cos(), angles.sin());
         if (_config.CosSinFactor == 1)
             return new Rotation(cos, sin);
-        return new Rotation(cos.mul_(_config.CosSinFactor), sin.mul_(_config.CosSinFactor));
+        return new Rotation(cos.mul_(Scalars.Of(_config.CosSinFactor)), sin.mul_(Scalars.Of(_config.CosSinFactor)));
     }
 
     /// <inheritdoc/>

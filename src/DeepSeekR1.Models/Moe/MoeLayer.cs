@@ -1,3 +1,4 @@
+using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Kernels;
 using DeepSeekR1.Models.Layers;
 using static TorchSharp.torch;
@@ -106,7 +107,7 @@ public sealed class MoeLayer : IFeedForward
         if (_shared is not null)
         {
             using var shared = _shared.Forward(x);
-            sum = routed + shared;
+            sum = routed.Plus(shared);
             routed.Dispose();
         }
 

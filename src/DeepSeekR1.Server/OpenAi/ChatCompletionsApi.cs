@@ -7,7 +7,7 @@ namespace DeepSeekR1.Server.OpenAi;
 
 /// <summary>POST /v1/chat/completions, also without /v1.</summary>
 internal sealed class ChatCompletionsApi(
-    ServerOptions options, Lifecycle lifecycle, RequestMapper mapper, AnswerWriter writer, TimeProvider clock)
+    ServerOptions options, Lifecycle lifecycle, RequestMapper mapper, AnswerWriter writer, Access access, TimeProvider clock)
 {
     /// <summary>Adds the routes.</summary>
     public void Map(IEndpointRouteBuilder routes)
@@ -22,6 +22,7 @@ internal sealed class ChatCompletionsApi(
         string id = "chatcmpl-" + Guid.NewGuid().ToString("N");
         var (request, answer) = mapper.MapChat(await RequestBody.ReadAsync(context), id);
         var format = new ChatFormat(id, clock.GetUtcNow().ToUnixTimeSeconds(), answer, engine, options.ReasoningField);
+        request = request with { Settings = request.Settings with { Tenant = access.TenantOf(context.Request) } };
         await writer.WriteAsync(context, id, engine.Start(request), format, answer);
     }
 }

@@ -10,7 +10,7 @@ namespace DeepSeekR1.Server.OpenAi;
 
 /// <summary>Plain completions, the list of models, tokenize and detokenize.</summary>
 internal sealed class CompletionsApi(
-    Lifecycle lifecycle, RequestMapper mapper, AnswerWriter writer, ServedModels models, TimeProvider clock)
+    Lifecycle lifecycle, RequestMapper mapper, AnswerWriter writer, ServedModels models, Access access, TimeProvider clock)
 {
     /// <summary>Adds the routes.</summary>
     public void Map(IEndpointRouteBuilder routes)
@@ -31,6 +31,7 @@ internal sealed class CompletionsApi(
         string id = "cmpl-" + Guid.NewGuid().ToString("N");
         var (request, answer) = mapper.MapCompletion(await RequestBody.ReadAsync(context), id);
         var format = new CompletionFormat(id, clock.GetUtcNow().ToUnixTimeSeconds(), answer, engine);
+        request = request with { Settings = request.Settings with { Tenant = access.TenantOf(context.Request) } };
         await writer.WriteAsync(context, id, engine.Start(request), format, answer);
     }
 

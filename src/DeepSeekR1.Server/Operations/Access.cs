@@ -30,6 +30,10 @@ internal sealed class Access(ServerOptions options)
         return known ? null : Refused("The API key is not valid. Send a key of this server in the header 'Authorization: Bearer KEY'.");
     }
 
+    /// <summary>Whose request it is, for turns in the queue: a name made from the key; null when no keys are configured.</summary>
+    public string? TenantOf(HttpRequest request)
+        => _hashes.Length > 0 && Key(request.Headers) is { } key ? Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(key)).AsSpan(0, 8)) : null;
+
     private static string? Key(IHeaderDictionary headers)
     {
         string authorization = headers.Authorization.ToString();
