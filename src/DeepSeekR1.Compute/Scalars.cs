@@ -24,6 +24,9 @@ public static class Scalars
     /// <summary>a + b of two tensors.</summary>
     public static Tensor Plus(this Tensor a, Tensor b) => a.add(b, Of(1L));
 
+    /// <summary>a + b of a tensor and a number of this class: the operator would make the factor 1 on the fly.</summary>
+    public static Tensor Plus(this Tensor a, Scalar b) => a.add(b, Of(1L));
+
     /// <summary>a += b of two tensors; returns a.</summary>
     public static Tensor PlusInPlace(this Tensor a, Tensor b) => a.add_(b, Of(1L));
 

@@ -124,7 +124,7 @@ public sealed class Weight(RankContext rank, long[] shape, WeightForm form = Wei
     {
         _elementsLeft -= part.Rows * part.Columns;
         if (KeepsQuantized && _value is null)
-            _parts.Add(row, part);
+            _parts.Add(row, OnDevice(part));
         else
             CopyDecoded(row, part);
         Complete();
@@ -161,6 +161,14 @@ public sealed class Weight(RankContext rank, long[] shape, WeightForm form = Wei
             _prepared = new LinearWeight(Value, false);
             _value = null;
         }
+    }
+
+    private QuantizedTensor OnDevice(QuantizedTensor part)
+    {
+        if (rank.Device.type == TorchSharp.DeviceType.CPU)
+            return part;
+        using (part)
+            return part.To(rank.Device);
     }
 
     private void CopyDecoded(long row, QuantizedTensor part)

@@ -50,7 +50,7 @@ public class TorchKernels : KernelSet
         using var wide = x.to(ScalarType.Float32);
         using var squares = wide * wide;
         using var mean = squares.mean([-1], keepdim: true);
-        using var shifted = mean + Scalars.Of(eps);
+        using var shifted = mean.Plus(Scalars.Of(eps));
         using var inverse = shifted.rsqrt();
         using var scaled = wide * inverse;
         using var narrow = scaled.to(x.dtype);
@@ -206,7 +206,7 @@ public class TorchKernels : KernelSet
         if (!rule.Normalize)
             return (experts, chosen * Scalars.Of(rule.Scale));
         using var sum = chosen.sum(-1, keepdim: true);
-        using var shifted = sum + Scalars.Of(1e-20);
+        using var shifted = sum.Plus(Scalars.Of(1e-20));
         using var normalized = chosen / shifted;
         return (experts, normalized * Scalars.Of(rule.Scale));
     }

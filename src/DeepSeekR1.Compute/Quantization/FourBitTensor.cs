@@ -154,7 +154,7 @@ public sealed unsafe class FourBitTensor : QuantizedTensor
         var device = _packed.device;
         var codes = Unpack(_packed, Columns).to(ScalarType.Int64);
         var values = tensor(_levels, device: device).index_select(0, codes.view(-1)).view(Rows, Columns);
-        var offsets = (Scalars.Range(0, Rows, device) * Scalars.Of(_offsetStep) + Scalars.Of(_firstOffset)).remainder(Scalars.Of((long)_run)).unsqueeze(1);
+        var offsets = (Scalars.Range(0, Rows, device) * Scalars.Of(_offsetStep)).Plus(Scalars.Of(_firstOffset)).remainder(Scalars.Of((long)_run)).unsqueeze(1);
         var runs = Scalars.Range(0, Columns, device).unsqueeze(0).Plus(offsets).div(Scalars.Of((long)_run), RoundingMode.floor);
         if (_zeros is not null)
             values = values.Minus(_zeros.to(ScalarType.Float32).gather(1, runs));
@@ -180,6 +180,10 @@ public sealed unsafe class FourBitTensor : QuantizedTensor
             Format, columns, Pack(codes), _scales.narrow(0, row, rows).gather(1, index).contiguous(), _zeros?.narrow(0, row, rows).gather(1, index).contiguous(),
             _run, (Offset(row) + column) % _run, _offsetStep);
     }
+
+    /// <inheritdoc/>
+    public override QuantizedTensor To(Device device) => new FourBitTensor(
+        Format, Columns, _packed.to(device, copy: true), _scales.to(device, copy: true), _zeros?.to(device, copy: true), _run, _firstOffset, _offsetStep);
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -230,7 +234,7 @@ public sealed unsafe class FourBitTensor : QuantizedTensor
         long rows = codes.shape[0], columns = codes.shape[1], most = (columns + run - 2) / run + 1;
         if (step % run == 0 && first % run == 0)
             most = (columns + run - 1) / run;
-        var starts = (Scalars.Range(firstRow, firstRow + rows) * Scalars.Of(step) + Scalars.Of(first)).div(Scalars.Of((long)run), RoundingMode.floor).unsqueeze(1);
+        var starts = (Scalars.Range(firstRow, firstRow + rows) * Scalars.Of(step)).Plus(Scalars.Of(first)).div(Scalars.Of((long)run), RoundingMode.floor).unsqueeze(1);
         var index = starts.Plus(Scalars.Range(0, most).unsqueeze(0)).clamp_max(Scalars.Of(absmax.numel() - 1));
         var scales = absmax.index_select(0, index.view(-1)).view(rows, most).contiguous();
         return new FourBitTensor("nf4", columns, Pack(codes), scales, null, run, (firstRow * step + first) % run, step % run);

@@ -80,6 +80,10 @@ public sealed unsafe class Fp8Tensor : QuantizedTensor
             _block, (int)((row + _rowOffset) % _block.Rows), (int)((column + _columnOffset) % _block.Columns));
     }
 
+    /// <inheritdoc/>
+    public override QuantizedTensor To(Device device)
+        => new Fp8Tensor(_codes.to(device, copy: true), _scales.to(device, copy: true), _block, _rowOffset, _columnOffset);
+
     /// <summary>Codes [N, K] as bytes.</summary>
     public Tensor Codes => _codes;
 

@@ -89,6 +89,9 @@ public sealed unsafe class Int8Tensor : QuantizedTensor
     }
 
     /// <inheritdoc/>
+    public override QuantizedTensor To(Device device) => new Int8Tensor(_codes.to(device, copy: true), _scales.to(device, copy: true), OutlierThreshold);
+
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public override void DecodeRow(long row, float* target)
     {

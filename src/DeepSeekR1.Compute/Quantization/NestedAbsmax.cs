@@ -20,7 +20,7 @@ public sealed record NestedAbsmax(Tensor Bytes, Tensor Absmax, Tensor Code, floa
         using var scope = NewDisposeScope();
         var values = code.index_select(0, bytes.to(ScalarType.Int64).view(-1));
         var scales = absmax.repeat_interleave(Run, 0).narrow(0, 0, values.numel());
-        return (values * scales + Scalars.Of((double)offset)).MoveToOuterDisposeScope();
+        return (values * scales).Plus(Scalars.Of((double)offset)).MoveToOuterDisposeScope();
     }
 
     /// <summary>Rounds numbers [n]; belongs to the caller's scope.</summary>
@@ -29,7 +29,7 @@ public sealed record NestedAbsmax(Tensor Bytes, Tensor Absmax, Tensor Code, floa
         using var scope = NewDisposeScope();
         long count = values.numel(), runs = (count + Run - 1) / Run;
         float offset = values.mean().item<float>();
-        var flat = nn.functional.pad(values - Scalars.Of((double)offset), [0, runs * Run - count]).view(runs, Run);
+        var flat = nn.functional.pad(values.Plus(Scalars.Of(-(double)offset)), [0, runs * Run - count]).view(runs, Run);
         var absmax = flat.abs().amax([1]);
         var relative = flat / absmax.masked_fill(absmax.eq(Scalars.Of(0L)), Scalars.Of(1L)).unsqueeze(1);
         var table = Table();

@@ -34,6 +34,9 @@ public abstract unsafe class QuantizedTensor(long rows, long columns) : IDisposa
     /// <summary>A rectangle of the matrix, with exactly the same numbers; owns copies.</summary>
     public abstract QuantizedTensor Slice(long row, long rows, long column, long columns);
 
+    /// <summary>A copy on a device; elsewhere than on the CPU only <see cref="Dequantize"/> works.</summary>
+    public abstract QuantizedTensor To(Device device);
+
     /// <summary>Rounds a dense matrix [N, K].</summary>
     /// <param name="format">fp8 (blocks of 128 x 128), int8, int4 (groups of 128) or nf4.</param>
     /// <param name="weight">Any float type, on the CPU.</param>

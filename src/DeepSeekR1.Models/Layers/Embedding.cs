@@ -42,7 +42,7 @@ public sealed class Embedding : IDisposable
             return _table.Value.index_select(0, ids);
 
         // Ids of other ranks read row 0 and are cleared; the sum over the ranks leaves the owner's row.
-        using var local = ids - Scalars.Of((long)_first);
+        using var local = ids.Plus(Scalars.Of(-(long)_first));
         using var below = local.lt(Scalars.Of(0L));
         using var above = local.ge(Scalars.Of((long)_count));
         using var foreign = below.logical_or(above);

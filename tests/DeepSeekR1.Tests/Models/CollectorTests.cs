@@ -39,7 +39,7 @@ public sealed class CollectorTests
         var prompt = golden.Prompts[4];
         WhileCollecting(() =>
         {
-            for (int round = 0; round < 40; round++)
+            for (int round = 0; round < 150; round++)
             {
                 using var scope = new TensorScope();
                 var logits = golden.Logits(prompt.Ids, 1000);
