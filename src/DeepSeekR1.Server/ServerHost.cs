@@ -46,8 +46,8 @@ public sealed class ServerHost : IAsyncDisposable
             kestrel.Listen(ParseHost(options.Host), options.Port);
         });
         builder.Services.AddRoutingCore();
-        builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy =>
-            policy.AllowAnyOrigin().AllowAnyHeader().AllowAnyMethod().WithExposedHeaders(ErrorBorder.RequestIdHeader)));
+        builder.Services.AddCors(cors => cors.AddDefaultPolicy(policy => policy.WithOrigins([.. options.AllowedOrigins])
+            .AllowAnyHeader().AllowAnyMethod().WithExposedHeaders(ErrorBorder.ExposedHeaders)));
         builder.Services.AddSerilog(options.Logger ?? Logging.Create(options), dispose: options.Logger is null);
         builder.Services.Configure<HostOptions>(host =>
         {
@@ -113,6 +113,7 @@ public sealed class ServerHost : IAsyncDisposable
         services.AddSingleton(TimeProvider.System);
         services.AddSingleton<ServedModels>();
         services.AddSingleton<RequestCounters>();
+        services.AddSingleton<ApiKeys>();
         services.AddSingleton<Access>();
         services.AddSingleton<RequestMapper>();
         services.AddSingleton<AnswerWriter>();
@@ -127,13 +128,17 @@ public sealed class ServerHost : IAsyncDisposable
 
     private static WebApplication Configure(WebApplication app)
     {
+        // Bad keys must be found at the start, not by the first request.
+        app.Services.GetRequiredService<ApiKeys>();
         app.UseSerilogRequestLogging(logging =>
         {
             logging.Logger = app.Services.GetRequiredService<Serilog.ILogger>();
             logging.GetLevel = (_, _, _) => Serilog.Events.LogEventLevel.Debug;
         });
+        // Outside of the border, so that a page of another origin can read refusals too.
+        if (app.Services.GetRequiredService<ServerOptions>().AllowedOrigins.Count > 0)
+            app.UseCors();
         app.UseMiddleware<ErrorBorder>();
-        app.UseCors();
         app.UseRouting();
         OpenApiDocument.Use(app);
         app.Services.GetRequiredService<ChatCompletionsApi>().Map(app);

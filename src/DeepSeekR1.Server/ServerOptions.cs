@@ -38,6 +38,18 @@ public sealed record ServerOptions
     /// <summary>Keys of which one must be sent; empty lets everybody in.</summary>
     public IReadOnlyList<string> ApiKeys { get; init; } = [];
 
+    /// <summary>File with further keys, one per line; read again when it changes.</summary>
+    public string? ApiKeyFile { get; init; }
+
+    /// <summary>Requests a minute for each key, or for everybody together without keys; null sets no limit.</summary>
+    public int? RequestsPerMinute { get; init; }
+
+    /// <summary>Tokens a minute, prompt and answer, for each key; null sets no limit.</summary>
+    public int? TokensPerMinute { get; init; }
+
+    /// <summary>Origins whose pages may call this server from a browser; <c>*</c> allows all, empty allows none.</summary>
+    public IReadOnlyList<string> AllowedOrigins { get; init; } = [];
+
     /// <summary>File with a Jinja chat template that replaces the checkpoint's; null keeps it.</summary>
     public string? ChatTemplateFile { get; init; }
 

@@ -34,7 +34,7 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
     private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Answers a request.</summary>
-    public async Task WriteAsync(HttpContext context, string id, TextGeneration generation, AnswerFormat format, AnswerOptions answer)
+    public async Task WriteAsync(HttpContext context, string id, TextGeneration generation, AnswerFormat format, AnswerOptions answer, Tenant tenant)
     {
         var clock = new AnswerClock();
         bool complete = false;
@@ -49,6 +49,7 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
         finally
         {
             int wasted = await generation.AbandonAsync();
+            tenant.Charge(generation.Usage, wasted);
             Report(context, id, generation.Usage, complete, wasted, clock);
         }
     }

@@ -19,10 +19,11 @@ internal sealed class ChatCompletionsApi(
     private async Task AnswerAsync(HttpContext context)
     {
         var engine = lifecycle.Require();
+        var tenant = access.Admit(context);
         string id = "chatcmpl-" + Guid.NewGuid().ToString("N");
         var (request, answer) = mapper.MapChat(await RequestBody.ReadAsync(context), id);
         var format = new ChatFormat(id, clock.GetUtcNow().ToUnixTimeSeconds(), answer, engine, options.ReasoningField);
-        request = request with { Settings = request.Settings with { Tenant = access.TenantOf(context.Request) } };
-        await writer.WriteAsync(context, id, engine.Start(request), format, answer);
+        request = request with { Settings = request.Settings with { Tenant = tenant.Id } };
+        await writer.WriteAsync(context, id, engine.Start(request), format, answer, tenant);
     }
 }

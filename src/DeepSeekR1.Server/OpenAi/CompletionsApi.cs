@@ -28,11 +28,12 @@ internal sealed class CompletionsApi(
     private async Task CompleteAsync(HttpContext context)
     {
         var engine = lifecycle.Require();
+        var tenant = access.Admit(context);
         string id = "cmpl-" + Guid.NewGuid().ToString("N");
         var (request, answer) = mapper.MapCompletion(await RequestBody.ReadAsync(context), id);
         var format = new CompletionFormat(id, clock.GetUtcNow().ToUnixTimeSeconds(), answer, engine);
-        request = request with { Settings = request.Settings with { Tenant = access.TenantOf(context.Request) } };
-        await writer.WriteAsync(context, id, engine.Start(request), format, answer);
+        request = request with { Settings = request.Settings with { Tenant = tenant.Id } };
+        await writer.WriteAsync(context, id, engine.Start(request), format, answer, tenant);
     }
 
     private Task ListModelsAsync(HttpContext context)

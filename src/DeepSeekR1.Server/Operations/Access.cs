@@ -1,38 +1,44 @@
-using System.Security.Cryptography;
-using System.Text;
 using DeepSeekR1.Server.OpenAi;
 using Microsoft.AspNetCore.Http;
 
 namespace DeepSeekR1.Server.Operations;
 
 /// <summary>
-/// Lets a request in when no key is configured, or when it carries one of them. Keys are compared as hashes in constant time.
-/// Health, metrics and the documentation need no key.
+/// Lets a request in when no key is configured, or when it carries one of them, and counts generating requests against the limits of
+/// their key. Health, metrics and the documentation need no key.
 /// </summary>
-internal sealed class Access(ServerOptions options)
+internal sealed class Access(ApiKeys keys)
 {
     private static readonly string[] Open = ["/health", "/metrics", "/swagger"];
 
-    private readonly byte[][] _hashes = [.. options.ApiKeys.Select(key => SHA256.HashData(Encoding.UTF8.GetBytes(key)))];
-
-    /// <summary>The error of a request that must not pass; null lets it pass.</summary>
-    public OpenAiError? Check(HttpRequest request)
+    /// <summary>The error of a request that must not pass; null lets it pass and remembers whose it is.</summary>
+    public OpenAiError? Check(HttpContext context)
     {
-        if (_hashes.Length == 0 || HttpMethods.IsOptions(request.Method) || Open.Any(p => request.Path.StartsWithSegments(p)))
+        var request = context.Request;
+        if (!keys.Required)
+        {
+            context.Features.Set(keys.Everybody);
+            return null;
+        }
+        if (HttpMethods.IsOptions(request.Method) || Open.Any(p => request.Path.StartsWithSegments(p)))
             return null;
         string? key = Key(request.Headers);
         if (key is null)
             return Refused("No API key was sent. Send the header 'Authorization: Bearer KEY'.");
-        byte[] hash = SHA256.HashData(Encoding.UTF8.GetBytes(key));
-        bool known = false;
-        foreach (byte[] allowed in _hashes)
-            known |= CryptographicOperations.FixedTimeEquals(hash, allowed);
-        return known ? null : Refused("The API key is not valid. Send a key of this server in the header 'Authorization: Bearer KEY'.");
+        if (keys.Find(key) is not { } tenant)
+            return Refused("The API key is not valid. Send a key of this server in the header 'Authorization: Bearer KEY'.");
+        context.Features.Set(tenant);
+        return null;
     }
 
-    /// <summary>Whose request it is, for turns in the queue: a name made from the key; null when no keys are configured.</summary>
-    public string? TenantOf(HttpRequest request)
-        => _hashes.Length > 0 && Key(request.Headers) is { } key ? Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(key)).AsSpan(0, 8)) : null;
+    /// <summary>Counts a request that generates; its owner.</summary>
+    /// <exception cref="OpenAiException">429: a limit of its key is used up.</exception>
+    public Tenant Admit(HttpContext context)
+    {
+        var tenant = context.Features.Get<Tenant>() ?? keys.Everybody;
+        tenant.Admit(context.Response.Headers);
+        return tenant;
+    }
 
     private static string? Key(IHeaderDictionary headers)
     {

@@ -13,17 +13,31 @@ internal sealed class ErrorBorder(RequestDelegate next, Access access, Lifecycle
 {
     private const int MaxRequestIdLength = 128;
 
+    /// <summary>An answer is data: nothing in it may run or load anything.</summary>
+    private const string DataPolicy = "default-src 'none'; frame-ancestors 'none'";
+
+    /// <summary>The documentation page has inline scripts and styles of its own and asks this server only.</summary>
+    private const string PagePolicy =
+        "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+
     /// <summary>Name of the header that identifies a request.</summary>
     public const string RequestIdHeader = "x-request-id";
+
+    /// <summary>Headers that a page of another origin may read.</summary>
+    public static readonly string[] ExposedHeaders =
+    [
+        RequestIdHeader, "retry-after", "x-should-retry", "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests",
+        "x-ratelimit-reset-requests", "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens",
+    ];
 
     /// <summary>Handles one request.</summary>
     public async Task InvokeAsync(HttpContext context)
     {
         context.TraceIdentifier = RequestId(context.Request);
-        context.Response.Headers[RequestIdHeader] = context.TraceIdentifier;
+        AddHeaders(context);
         try
         {
-            if (access.Check(context.Request) is { } refused)
+            if (access.Check(context) is { } refused)
                 throw new OpenAiException(refused);
             await next(context);
             if (!context.Response.HasStarted && context.Response.StatusCode >= 400 && context.Response.ContentType is null)
@@ -47,6 +61,18 @@ internal sealed class ErrorBorder(RequestDelegate next, Access access, Lifecycle
         }
     }
 
+    /// <summary>The request's name, and what keeps browsers from guessing, framing and caching.</summary>
+    private static void AddHeaders(HttpContext context)
+    {
+        var headers = context.Response.Headers;
+        headers[RequestIdHeader] = context.TraceIdentifier;
+        headers.XContentTypeOptions = "nosniff";
+        headers.XFrameOptions = "DENY";
+        headers["Referrer-Policy"] = "no-referrer";
+        headers.ContentSecurityPolicy = context.Request.Path.StartsWithSegments("/swagger") ? PagePolicy : DataPolicy;
+        headers.CacheControl = "no-store";
+    }
+
     private void ReportFault(Exception e)
     {
         if ((e as EngineFaultedException ?? e.InnerException as EngineFaultedException) is { } fault)
@@ -56,7 +82,9 @@ internal sealed class ErrorBorder(RequestDelegate next, Access access, Lifecycle
     private async Task RefuseAsync(HttpContext context, OpenAiError error)
     {
         var level = Logging.IsQuiet(context.Request.Path) ? LogLevel.Debug : LogLevel.Information;
-        Log.Refused(log, level, context.Request.Method, context.Request.Path, error.Status, error.Message);
+        // The message of a wrong request may quote it, so it is only traced; its code and field say enough.
+        Log.Refused(log, level, context.Request.Method, context.Request.Path, error.Status, error.Code, error.Param);
+        Log.RefusedBecause(log, error.Message);
         await error.WriteAsync(context);
     }
 

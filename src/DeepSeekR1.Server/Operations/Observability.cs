@@ -162,6 +162,15 @@ internal static partial class Log
     [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed")]
     public static partial void RequestFailed(ILogger log, Exception exception, string method, string path);
 
-    [LoggerMessage(Message = "{Method} {Path} refused with {Status}: {Reason}")]
-    public static partial void Refused(ILogger log, LogLevel level, string method, string path, int status, string reason);
+    [LoggerMessage(Message = "{Method} {Path} refused with {Status}: {Code} {Param}")]
+    public static partial void Refused(ILogger log, LogLevel level, string method, string path, int status, string? code, string? param);
+
+    [LoggerMessage(Level = LogLevel.Trace, Message = "Refused because: {Reason}")]
+    public static partial void RefusedBecause(ILogger log, string reason);
+
+    [LoggerMessage(Level = LogLevel.Information, Message = "The key file has changed: {Count} keys are valid")]
+    public static partial void KeysRead(ILogger log, int count);
+
+    [LoggerMessage(Level = LogLevel.Error, Message = "The key file '{File}' cannot be used, the keys stay as they are: {Reason}")]
+    public static partial void KeysNotRead(ILogger log, string file, string reason);
 }
