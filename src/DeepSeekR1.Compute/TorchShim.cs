@@ -84,11 +84,13 @@ public static unsafe class TorchShim
     /// <summary>
     /// Lays a dense CPU weight [N, K] out for <see cref="PackedLinear"/>. The result is opaque: it cannot be sliced or joined.
     /// </summary>
-    public static Tensor PackLinear(Tensor weight)
+    /// <param name="weight">float32 or bfloat16.</param>
+    /// <param name="rows">Rows of x that the layout is chosen for; any number of rows works with every layout.</param>
+    public static Tensor PackLinear(Tensor weight, int rows)
     {
         ulong* stack = stackalloc ulong[8];
         stack[0] = Handle(weight);
-        stack[1] = Some(1);
+        stack[1] = Some((ulong)rows);
         return Call("mkldnn::_reorder_linear_weight"u8, stack);
     }
 

@@ -70,14 +70,17 @@ public interface ITokenConstraint
 }
 
 /// <summary>
-/// A limit on the thought of a reasoning model: when it is reached the engine writes the wrap-up, and the model goes on with the answer.
+/// What the engine must know of a reasoning model's thought to end it: when the budget is spent, or on demand, the engine writes the
+/// wrap-up, and the model goes on with the answer. A stream has one thought, and it comes first.
 /// </summary>
-/// <param name="Budget">Most tokens of the thought, the closing token not counted; at least 1.</param>
+/// <param name="Budget">Most tokens of the thought, its tags not counted; <see cref="int.MaxValue"/> sets no limit.</param>
 /// <param name="WrapUpIds">What is written then, the closing token included.</param>
 /// <param name="OpenId">Token that opens a thought; null when there is none.</param>
-/// <param name="CloseId">Token that closes it.</param>
+/// <param name="EndIds">Tokens that end it: the closing token, the beginning of a tool call.</param>
 /// <param name="StartsInside">Whether the prompt ends inside a thought.</param>
-public sealed record ThoughtLimit(int Budget, IReadOnlyList<int> WrapUpIds, int? OpenId, int CloseId, bool StartsInside);
+/// <param name="MayPrecede">Whether a generated token can stand before the opening one: it is white space.</param>
+public sealed record ThoughtLimit(
+    int Budget, IReadOnlyList<int> WrapUpIds, int? OpenId, IReadOnlyList<int> EndIds, bool StartsInside, Func<int, bool> MayPrecede);
 
 /// <summary>One token stream to generate: ids in, ids out.</summary>
 public sealed record GenerationRequest
@@ -100,8 +103,11 @@ public sealed record GenerationRequest
     /// <summary>Only requests with the same salt share cached prefixes.</summary>
     public string? CacheSalt { get; init; }
 
-    /// <summary>Limit on the thought; null for none.</summary>
+    /// <summary>How the thought ends; null when it cannot be ended.</summary>
     public ThoughtLimit? ThoughtLimit { get; init; }
+
+    /// <summary>Time from submission after which the request ends with what is there (<see cref="FinishReason.Length"/>); null for ever.</summary>
+    public TimeSpan? TimeLimit { get; init; }
 
     /// <summary>Optional mask over token ids.</summary>
     public ITokenConstraint? Constraint { get; init; }
@@ -113,7 +119,7 @@ public enum FinishReason
     /// <summary>A stop token was generated.</summary>
     Stop,
 
-    /// <summary>The token limit or the end of the context was reached.</summary>
+    /// <summary>The token limit, the end of the context or the time limit was reached.</summary>
     Length,
 
     /// <summary>The request was cancelled by its owner.</summary>
@@ -130,7 +136,7 @@ public readonly record struct TokenLogprob(int TokenId, float Logprob);
 public sealed record PromptLogprob(float Logprob, int Rank, IReadOnlyList<TokenLogprob> Top);
 
 /// <summary>One event of a token stream.</summary>
-/// <param name="TokenId">The generated id; -1 in a last event without a token (cancellation).</param>
+/// <param name="TokenId">The generated id; -1 in a last event without a token (cancellation, time limit).</param>
 /// <param name="Logprob">Natural-log probability of the id in the untouched distribution; null unless asked for.</param>
 /// <param name="TopLogprobs">The best alternatives, best first; null unless asked for.</param>
 /// <param name="FinishReason">Set in the last event.</param>

@@ -10,39 +10,6 @@ namespace DeepSeekR1.Engine;
 /// <param name="Fraction">0 to 1 over the whole start.</param>
 public sealed record LoadProgress(string Phase, double Fraction);
 
-/// <summary>A running request: its events, and the way to end it early.</summary>
-public sealed class GenerationStream(ChannelReader<TokenOutput> outputs, Action cancel)
-{
-    /// <summary>
-    /// Events in order. Completes after the event with a finish reason, or with an <see cref="EngineFaultedException"/>
-    /// (engine fault) or <see cref="InvalidRequestException"/> (this request alone cannot go on).
-    /// </summary>
-    public ChannelReader<TokenOutput> Outputs { get; } = outputs;
-
-    /// <summary>Ends the request before the next step; its blocks are free by then. Harmless when it has ended.</summary>
-    public void Cancel() => cancel();
-}
-
-/// <summary>A snapshot of counters and gauges of the engine; all counts are since start.</summary>
-public sealed record EngineSnapshot(
-    int Running,
-    int Waiting,
-    int BlocksUsed,
-    int BlocksTotal,
-    long PromptTokens,
-    long GeneratedTokens,
-    long Steps,
-    long Preemptions,
-    long RequestsFinished,
-    long RequestsCancelled)
-{
-    /// <summary>Prompt tokens of requests that have begun.</summary>
-    public long PrefixQueries { get; init; }
-
-    /// <summary>Those of them whose keys were found in the cache.</summary>
-    public long PrefixHits { get; init; }
-}
-
 /// <summary>
 /// Token ids in, token ids out, for many requests at once. One dedicated thread owns scheduler, model and cache; everybody else
 /// talks to it through the inbox and reads from a channel per request. A fault ends all requests with an exception; the thread
@@ -67,6 +34,7 @@ public sealed class LlmEngine : IAsyncDisposable
     private volatile TaskCompletionSource? _drained;
     private readonly Timer _watchdog;
     private long _stepBegan;
+    private long _nextDeadline = long.MaxValue;
 
     private LlmEngine(LoadedEngine loaded, EngineOptions options)
     {
@@ -130,7 +98,7 @@ public sealed class LlmEngine : IAsyncDisposable
         if (_alive.Count >= _options.MaxQueue + _options.MaxNumSeqs)
             throw new CapacityException($"The queue is full: {_options.MaxQueue} requests wait (--max-queue). Try again later.");
         var channel = Channel.CreateUnbounded<TokenOutput>(new UnboundedChannelOptions { SingleReader = true, AllowSynchronousContinuations = false });
-        var sequence = new Sequence(request, channel.Writer);
+        var sequence = new Sequence(request, channel.Writer) { Deadline = DeadlineOf(request) };
         _alive.TryAdd(sequence, 0);
         Post(() => Admit(sequence));
 
@@ -139,7 +107,20 @@ public sealed class LlmEngine : IAsyncDisposable
             End(sequence, late);
         else if (_stop)
             End(sequence, new CapacityException("The server is shutting down.", closing: true));
-        return new GenerationStream(channel.Reader, () => Post(() => Cancel(sequence)));
+        return new GenerationStream(channel.Reader, () => Post(() => Cancel(sequence)), () => EndThoughtAsync(sequence));
+    }
+
+    private static long DeadlineOf(GenerationRequest request)
+        => request.TimeLimit is { } limit ? Environment.TickCount64 + (long)limit.TotalMilliseconds : long.MaxValue;
+
+    private async Task<bool> EndThoughtAsync(Sequence sequence)
+    {
+        var ended = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() => ended.TrySetResult(sequence.EndThought()));
+
+        // An engine that has stopped runs no commands any more.
+        await Task.WhenAny(ended.Task, _stopped.Task).ConfigureAwait(false);
+        return ended.Task.IsCompleted && await ended.Task.ConfigureAwait(false);
     }
 
     /// <summary>Counters and gauges as of the last step.</summary>
@@ -217,6 +198,7 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         while (_inbox.TryDequeue(out var command))
             command();
+        Expire();
         var batch = _scheduler.Schedule();
         foreach (var (sequence, cause) in _scheduler.Rejected)
             End(sequence, cause);
@@ -247,7 +229,22 @@ public sealed class LlmEngine : IAsyncDisposable
         if (!_alive.ContainsKey(sequence))
             return;
         _promptTokens += sequence.PromptLength;
+        _nextDeadline = Math.Min(_nextDeadline, sequence.Deadline);
         _scheduler.Add(sequence);
+    }
+
+    /// <summary>Ends what has run out of time: what is there is the answer.</summary>
+    private void Expire()
+    {
+        long now = Environment.TickCount64;
+        if (now < _nextDeadline)
+            return;
+        _nextDeadline = long.MaxValue;
+        foreach (var sequence in _scheduler.All.ToList())
+            if (sequence.Deadline > now)
+                _nextDeadline = Math.Min(_nextDeadline, sequence.Deadline);
+            else if (_scheduler.Remove(sequence))
+                Finish(sequence, new TokenOutput(-1, FinishReason: FinishReason.Length, CachedTokens: sequence.CachedTokens));
     }
 
     private void Cancel(Sequence sequence)
@@ -275,6 +272,11 @@ public sealed class LlmEngine : IAsyncDisposable
             return;
         }
 
+        Finish(sequence, output);
+    }
+
+    private void Finish(Sequence sequence, TokenOutput output)
+    {
         // Who sees a request end must find it ended in the counters.
         _finished++;
         _snapshot = TakeSnapshot();

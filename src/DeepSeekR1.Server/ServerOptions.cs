@@ -59,6 +59,18 @@ public sealed record ServerOptions
     /// <summary>Which field carries the thought.</summary>
     public ReasoningField ReasoningField { get; init; }
 
+    /// <summary>Most tokens of a thought when a request says nothing about it; 0 begins with an empty thought, null sets no limit.</summary>
+    public int? ThinkingTokenBudget { get; init; }
+
+    /// <summary>Tokens of the limit kept for the answer when a budget is set; null keeps a quarter, at most 1,024.</summary>
+    public int? AnswerReserve { get; init; }
+
+    /// <summary>Whether answers begin with a thought also where the template leaves that to the model.</summary>
+    public bool EnforceThinking { get; init; }
+
+    /// <summary>Seconds after which a request ends with what is there, unless it says otherwise; null for ever.</summary>
+    public double? RequestTimeoutSeconds { get; init; }
+
     /// <summary>Seconds that running requests have to finish when the server stops, 0 to 86400.</summary>
     public int ShutdownTimeoutSeconds { get; init; } = 120;
 

@@ -1,6 +1,5 @@
 using System.Globalization;
 using DeepSeekR1.Engine;
-using DeepSeekR1.Text.Parsing;
 using DeepSeekR1.Text.Templates;
 using DeepSeekR1.Text.Tokenization;
 
@@ -12,21 +11,10 @@ namespace DeepSeekR1.Text;
 /// </summary>
 public sealed class ChatEngine : IAsyncDisposable
 {
-    /// <summary>How DeepSeek models begin tool calls: it ends a thought that was never closed.</summary>
-    private const string ToolMarker = "<\uff5ctool\u2581calls\u2581begin\uff5c>";
-
-    /// <summary>The engine's own words at the end of a thought that was cut.</summary>
-    private const string WrapUpText = "\n\nTime is limited, so the answer follows from what is known now.\n";
-
-    /// <summary>What closes a thought that has not begun.</summary>
-    private const string EmptyThoughtEnd = "\n</think>\n\n";
-
     private readonly LlmEngine _engine;
     private readonly Tokenizer _tokenizer;
     private readonly ChatPromptBuilder _prompts;
-    private readonly int? _openId;
-    private readonly int? _closeId;
-    private readonly int? _toolMarkerId;
+    private readonly ThoughtRules _thoughts;
     private readonly int? _bosId;
 
     /// <summary>Takes over a loaded engine.</summary>
@@ -39,9 +27,7 @@ public sealed class ChatEngine : IAsyncDisposable
         var assets = engine.TextAssets;
         _tokenizer = Tokenizer.Create(assets);
         _prompts = new ChatPromptBuilder(ParseTemplate(chatTemplate ?? assets.ChatTemplate), assets);
-        _openId = _tokenizer.FindToken("<think>");
-        _closeId = _tokenizer.FindToken("</think>");
-        _toolMarkerId = _tokenizer.FindToken(ToolMarker);
+        _thoughts = new ThoughtRules(_tokenizer);
         _bosId = assets is { AddBosToken: true, BosToken: { } bos } ? _tokenizer.FindToken(bos) : null;
     }
 
@@ -71,25 +57,12 @@ public sealed class ChatEngine : IAsyncDisposable
     /// <exception cref="CapacityException">No room at present.</exception>
     public TextGeneration Start(ChatRequest request)
     {
-        var segments = _prompts.Build(request);
-        bool thinking = ReasoningParser.StartsInReasoning(segments);
-        if (request.ThinkingBudget is not null && _closeId is null)
-            throw new InvalidRequestException("thinking_token_budget", "invalid_value",
-                "This model has no token </think>, so its thought cannot be limited or left out. Leave thinking_token_budget, reasoning_effort and thinking out.");
-        if (request.ThinkingBudget == 0)
-        {
-            segments = [.. segments, new TextSegment(thinking ? EmptyThoughtEnd : "<think>\n" + EmptyThoughtEnd, FromMessage: false)];
-            thinking = false;
-        }
-
-        var limit = request.ThinkingBudget is > 0 and { } budget ? new ThoughtLimit(budget, WrapUp(), _openId, _closeId!.Value, thinking) : null;
-        return Submit(request.Id, [_tokenizer.Encode(segments)], request.Settings, "messages", (choice, settings) =>
-            new ChoicePlan(choice, _tokenizer, settings, new ReasoningParser(thinking, _openId, _closeId, ToolMarker, _toolMarkerId), request.Format), limit);
+        var prefill = ChatPromptBuilder.PrefillOf(request);
+        var (prompt, thinking) = _thoughts.Open(request, _prompts.Build(request), continues: prefill is not null);
+        ChoicePlan Plan(int choice, GenerationSettings settings)
+            => new(choice, _tokenizer, settings, _thoughts.Parser(thinking), request.Format, request.Echo ? prefill : null);
+        return Submit(request.Id, [_tokenizer.Encode(prompt)], request.Settings, "messages", Plan, maxTokens => _thoughts.Limit(request, thinking, maxTokens));
     }
-
-    /// <summary>What ends a thought that has used up its budget.</summary>
-    private IReadOnlyList<int> WrapUp()
-        => [.. _tokenizer.Encode(WrapUpText, parseAddedTokens: false), _closeId!.Value, .. _tokenizer.Encode("\n\n", parseAddedTokens: false)];
 
     /// <summary>Starts to continue plain prompts.</summary>
     /// <exception cref="InvalidRequestException">A prompt cannot be served.</exception>
@@ -140,7 +113,7 @@ public sealed class ChatEngine : IAsyncDisposable
         GenerationSettings settings,
         string param,
         Func<int, GenerationSettings, ChoicePlan> plan,
-        ThoughtLimit? limit = null)
+        Func<int, ThoughtLimit?>? limit = null)
     {
         foreach (var prompt in prompts)
             CheckPrompt(prompt, param);
@@ -152,7 +125,10 @@ public sealed class ChatEngine : IAsyncDisposable
         try
         {
             for (int choice = 0; choice < prompts.Count * settings.N; choice++)
-                streams.Add((choice, _engine.Submit(Request(id, prompts[choice / settings.N], settings, seed, choice) with { ThoughtLimit = limit })));
+            {
+                var request = Request(id, prompts[choice / settings.N], settings, seed, choice);
+                streams.Add((choice, _engine.Submit(request with { ThoughtLimit = limit?.Invoke(request.Sampling.MaxTokens) })));
+            }
         }
         catch
         {
@@ -176,6 +152,7 @@ public sealed class ChatEngine : IAsyncDisposable
             Priority = settings.Priority,
             Tenant = settings.Tenant,
             CacheSalt = settings.CacheSalt,
+            TimeLimit = settings.TimeLimit,
             Sampling = new SamplingParams
             {
                 Temperature = settings.Temperature ?? defaults.Temperature ?? 1f,
@@ -188,6 +165,9 @@ public sealed class ChatEngine : IAsyncDisposable
                 MinTokens = Math.Min(settings.MinTokens, maxTokens),
                 StopTokenIds = settings.IgnoreEos ? settings.StopTokenIds : [.. Facts.EosTokenIds, .. settings.StopTokenIds],
                 TopLogprobs = settings.TopLogprobs,
+
+                // The answers of one prompt share its scores.
+                PromptLogprobs = sample == 0 ? settings.PromptLogprobs : null,
                 PresencePenalty = settings.PresencePenalty,
                 FrequencyPenalty = settings.FrequencyPenalty,
                 RepetitionPenalty = settings.RepetitionPenalty ?? defaults.RepetitionPenalty ?? 1f,

@@ -4,11 +4,19 @@ using DeepSeekR1.Text.Templates;
 
 namespace DeepSeekR1.Text;
 
+/// <summary>The beginning of an answer that is to be continued.</summary>
+/// <param name="Reasoning">Its thought; null when it has none.</param>
+/// <param name="Closed">Whether the thought is closed.</param>
+/// <param name="Content">The answer so far.</param>
+internal sealed record Prefill(string? Reasoning, bool Closed, string Content);
+
 /// <summary>
 /// Conversation to marked prompt text: normalises messages, renders the template, and opens the answer that is to be continued.
 /// Think tags become control tokens only where this class or the template writes them; in a client's text they stay text.
 /// Immutable and safe for many threads.
 /// </summary>
+/// <param name="template">The template; null when the model has none.</param>
+/// <param name="assets">Names of the special tokens.</param>
 internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets assets)
 {
     private const string Open = "<think>";
@@ -28,7 +36,7 @@ internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets 
             throw new InvalidRequestException("continue_final_message", "invalid_value",
                 $"continue_final_message needs a last message of role 'assistant'; the last message has role '{last.Role}'.");
         var head = Render(request, request.Messages.Take(request.Messages.Count - 1), addGenerationPrompt: true);
-        return Continue(head, last);
+        return PrefillOf(request) is { } prefill ? Continue(head, prefill) : head;
     }
 
     /// <summary>Splits an assistant's text at its first think tags.</summary>
@@ -89,21 +97,31 @@ internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets 
         return node;
     }
 
-    /// <summary>Appends the beginning of an answer to a prompt that ends with the assistant's opening.</summary>
-    private static List<TextSegment> Continue(IReadOnlyList<TextSegment> head, ChatMessage message)
+    /// <summary>The beginning of the answer, when there is one to continue.</summary>
+    public static Prefill? PrefillOf(ChatRequest request)
     {
-        var (reasoning, closed, content) = SplitThought(message.Content ?? "");
+        if (!request.ContinueFinalMessage)
+            return null;
+        var message = request.Messages[^1];
+        string text = message.Content ?? "";
         if (!string.IsNullOrEmpty(message.Reasoning))
-            (reasoning, closed, content) = (message.Reasoning, message.Content?.Length > 0, message.Content ?? "");
+            return new Prefill(message.Reasoning, text.Length > 0, text);
+        var (reasoning, closed, content) = SplitThought(text);
+        return text.Length == 0 ? null : new Prefill(reasoning, closed, content);
+    }
+
+    /// <summary>Appends the beginning of an answer to a prompt that ends with the assistant's opening.</summary>
+    private static List<TextSegment> Continue(IReadOnlyList<TextSegment> head, Prefill prefill)
+    {
         var prompt = WithoutOpenThought(head);
-        if (reasoning is not null)
+        if (prefill.Reasoning is { } reasoning)
         {
             Add(prompt, Open, fromMessage: false);
             Add(prompt, reasoning, fromMessage: true);
-            if (closed)
+            if (prefill.Closed)
                 Add(prompt, Close, fromMessage: false);
         }
-        Add(prompt, content, fromMessage: true);
+        Add(prompt, prefill.Content, fromMessage: true);
         return prompt;
     }
 

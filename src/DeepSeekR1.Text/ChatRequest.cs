@@ -92,6 +92,15 @@ public sealed record GenerationSettings
     /// <summary>Number of alternatives per token; null asks for no log-probabilities, 0 for the chosen token's alone.</summary>
     public int? TopLogprobs { get; init; }
 
+    /// <summary>The same for the tokens of the prompt; null asks for none.</summary>
+    public int? PromptLogprobs { get; init; }
+
+    /// <summary>Nothing is generated: the answer ends as soon as the prompt is computed.</summary>
+    public bool PromptOnly { get; init; }
+
+    /// <summary>Time after which the answer ends with what is there; null for ever.</summary>
+    public TimeSpan? TimeLimit { get; init; }
+
     /// <summary>Number of independent answers per prompt.</summary>
     public int N { get; init; } = 1;
 
@@ -120,8 +129,17 @@ public sealed record ChatRequest
     /// <summary>The last message is the beginning of the answer and is continued.</summary>
     public bool ContinueFinalMessage { get; init; }
 
+    /// <summary>What was there of a continued message stands at the beginning of the answer too.</summary>
+    public bool Echo { get; init; }
+
     /// <summary>Most tokens of the thought; 0 begins with an empty thought, null sets no limit.</summary>
     public int? ThinkingBudget { get; init; }
+
+    /// <summary>Tokens of the limit that are kept for the answer; the thought ends in time. Null: see <see cref="ThoughtRules"/>.</summary>
+    public int? AnswerReserve { get; init; }
+
+    /// <summary>The answer begins with a thought, also where the template leaves that to the model.</summary>
+    public bool EnforceThinking { get; init; }
 
     /// <summary>Further variables for the template (chat_template_kwargs).</summary>
     public JsonObject? TemplateVariables { get; init; }

@@ -12,8 +12,9 @@ namespace DeepSeekR1.Text;
 /// <param name="Settings">How the request wants its text.</param>
 /// <param name="Parser">Thought splitter; null for plain completions.</param>
 /// <param name="Format">Where the thought goes.</param>
+/// <param name="Echo">What the answer begins with although the client sent it; null for nothing.</param>
 internal sealed record ChoicePlan(
-    int Choice, Tokenizer Tokenizer, GenerationSettings Settings, ReasoningParser? Parser, ReasoningFormat Format);
+    int Choice, Tokenizer Tokenizer, GenerationSettings Settings, ReasoningParser? Parser, ReasoningFormat Format, Prefill? Echo = null);
 
 /// <summary>
 /// One answer: engine tokens through detokenizer, stop strings and thought splitter to deltas. A token reaches the splitter
@@ -38,6 +39,9 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
     /// <summary>Prompt tokens found in the cache.</summary>
     public int CachedTokens { get; private set; }
 
+    /// <summary>How probable the tokens of the prompt are; null unless asked for, and before the first token.</summary>
+    public IReadOnlyList<PromptLogprob>? PromptLogprobs { get; private set; }
+
     /// <summary>Generated tokens that belong to the thought.</summary>
     public int ReasoningTokens => plan.Parser?.ReasoningTokens ?? 0;
 
@@ -48,11 +52,14 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
     /// <exception cref="CapacityException">The engine closed before the answer was complete.</exception>
     public async IAsyncEnumerable<TextDelta> ReadAsync([EnumeratorCancellation] CancellationToken cancellation)
     {
-        if (OpenInlineThought() is { } opening)
-            yield return opening;
+        Begin();
+        if (_reasoning.Length > 0 || _content.Length > 0)
+            yield return Take(null);
         await foreach (var output in stream.Outputs.ReadAllAsync(cancellation))
         {
             var end = Accept(output);
+            if (end is not null)
+                CloseInlineThought();
             if (_reasoning.Length > 0 || _content.Length > 0)
                 yield return Take(null);
             if (end is null)
@@ -83,12 +90,25 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
         return wasted;
     }
 
-    private TextDelta? OpenInlineThought()
+    /// <summary>Ends the thought as if its budget were spent; false when there is none to end.</summary>
+    public Task<bool> EndThoughtAsync() => stream.EndThoughtAsync();
+
+    /// <summary>What stands in the answer before the first token: the echo, and the tag of a thought that the prompt has opened.</summary>
+    private void Begin()
     {
-        if (plan.Format != ReasoningFormat.Inline || plan.Parser is not { InReasoning: true })
-            return null;
-        Write(OutputKind.Reasoning, "");
-        return Take(null);
+        if (plan.Echo?.Reasoning is { } thought)
+            Write(OutputKind.Reasoning, thought);
+        if (plan.Echo is { } echo && (echo.Closed || echo.Content.Length > 0))
+            Write(OutputKind.Content, echo.Content);
+        if (plan.Format == ReasoningFormat.Inline && plan.Parser is { InReasoning: true } && !_inlineThought)
+            Write(OutputKind.Reasoning, "");
+    }
+
+    /// <summary>A thought that has not ended by itself: no reader of tags takes what follows for thought.</summary>
+    private void CloseInlineThought()
+    {
+        if (_inlineThought)
+            Write(OutputKind.Content, "");
     }
 
     private AnswerEnd? Accept(TokenOutput output)
@@ -97,6 +117,9 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
             CachedTokens = output.CachedTokens;
         if (output.FinishReason == FinishReason.Cancelled)
             throw new CapacityException("The server is shutting down; this answer is not complete.", closing: true);
+        PromptLogprobs ??= output.PromptLogprobs;
+        if (plan.Settings.PromptOnly)
+            return AnswerEnd.Length;
         if (output.TokenId >= 0)
         {
             CompletionTokens++;

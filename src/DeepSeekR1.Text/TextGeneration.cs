@@ -41,6 +41,17 @@ public sealed class TextGeneration
         }
     }
 
+    /// <summary>How probable the tokens of a prompt are, all but the first; null unless asked for.</summary>
+    public IReadOnlyList<PromptLogprob>? PromptLogprobs(int prompt) => _choices[prompt * (_choices.Count / Prompts.Count)].PromptLogprobs;
+
+    /// <summary>Ends all thoughts that are under way as if their budgets were spent; the answers follow.</summary>
+    /// <returns>Indices of the answers whose thought it was.</returns>
+    public async Task<IReadOnlyList<int>> EndThoughtsAsync()
+    {
+        bool[] ended = await Task.WhenAll(_choices.Select(c => c.EndThoughtAsync()));
+        return [.. Enumerable.Range(0, ended.Length).Where(i => ended[i])];
+    }
+
     /// <summary>Deltas of all answers as they come; each answer ends with a delta that has an end.</summary>
     /// <exception cref="EngineFaultedException">The engine failed.</exception>
     /// <exception cref="CapacityException">The engine closed.</exception>

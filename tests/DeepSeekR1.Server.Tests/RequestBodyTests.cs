@@ -79,7 +79,7 @@ public sealed class RequestBodyTests
     [InlineData("""{"prompt":{}}""", "prompt", "'prompt' must be a text, a list of texts, or token ids, not an object: {}.")]
     [InlineData("""{"prompt":[1,"x"]}""", "prompt[1]", "'prompt[1]' must be an integer, not a string: \"x\".")]
     [InlineData("""{"prompt":"a","suffix":"b"}""", "suffix", "'suffix' = \"b\": filling in the middle is not supported; leave it out.")]
-    [InlineData("""{"prompt":"a","echo":true}""", "echo", "'echo' = true: the prompt is not repeated in the answer; leave it out or send false.")]
+    [InlineData("""{"prompt":"a","echo":5}""", "echo", "'echo' must be true or false, not a number: 5.")]
     [InlineData("""{"prompt":"a","logprobs":true}""", "logprobs", "'logprobs' must be an integer, not a boolean: true.")]
     public void Completion_BadField_NamesIt(string json, string param, string message)
     {

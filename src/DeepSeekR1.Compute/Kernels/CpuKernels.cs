@@ -30,9 +30,34 @@ public sealed unsafe partial class CpuKernels : TorchKernels
         : new TorchKernels { DynamicActivations = dynamicActivations };
 
     /// <inheritdoc/>
-    public override LinearWeight Prepare(Tensor weight) => CanPack(weight.dtype)
-        ? new LinearWeight(TorchShim.PackLinear(weight).DetachFromDisposeScope(), true)
+    public override LinearWeight Prepare(Tensor weight) => CanPack(weight.dtype) && TryPack(weight) is { } packed
+        ? new LinearWeight(packed.DetachFromDisposeScope(), true)
         : base.Prepare(weight);
+
+    /// <summary>
+    /// The first layout that holds the weight as it is; null when none does. oneDNN 3.7 loses numbers on some processors (seen on Zen 5,
+    /// not on Zen 4) when it copies into a layout with padding, so such a layout is compared with the weight before it is used.
+    /// </summary>
+    private static Tensor? TryPack(Tensor weight)
+    {
+        foreach (int rows in (ReadOnlySpan<int>)[1, 8, 64])
+        {
+            var packed = TorchShim.PackLinear(weight, rows);
+            if (TorchShim.PackedBytes(packed) == weight.numel() * weight.element_size() || IsSame(packed, weight))
+                return packed;
+            packed.Dispose();
+        }
+
+        return null;
+    }
+
+    private static bool IsSame(Tensor packed, Tensor weight)
+    {
+        using var dense = packed.to_dense();
+        using var differs = dense.ne(weight);
+        using var any = differs.any();
+        return !any.item<bool>();
+    }
 
     /// <inheritdoc/>
     public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias)

@@ -25,8 +25,9 @@ public sealed class Sequence
     private readonly long _arrival = Interlocked.Increment(ref _arrivals);
     private int[] _tokens;
     private readonly List<PromptLogprob> _scores = [];
-    private bool _hasBegun, _scoresTaken, _insideThought, _thoughtCut;
-    private int _thoughtLength;
+    private bool _hasBegun, _scoresTaken;
+    private Thought _thought = Thought.Over;
+    private int _thoughtLength, _thoughtBudget;
 
     /// <summary>A new sequence with nothing computed.</summary>
     /// <param name="request">What to generate.</param>
@@ -40,7 +41,20 @@ public sealed class Sequence
         for (int i = 0; i < PromptLength; i++)
             _tokens[i] = request.PromptIds[i];
         Length = PromptLength;
-        _insideThought = request.ThoughtLimit?.StartsInside ?? false;
+        if (request.ThoughtLimit is not { } limit)
+            return;
+        _thought = limit.StartsInside ? Thought.Inside : Thought.Ahead;
+        _thoughtBudget = limit.Budget;
+    }
+
+    private enum Thought
+    {
+        /// <summary>Nothing but white space so far.</summary>
+        Ahead,
+        Inside,
+
+        /// <summary>Closed, cut, or never begun.</summary>
+        Over,
     }
 
     /// <summary>What to generate.</summary>
@@ -72,6 +86,9 @@ public sealed class Sequence
 
     /// <summary>Its turn in the queue; see <see cref="FairClock"/>.</summary>
     public long Turn { get; internal set; }
+
+    /// <summary>Millisecond of <see cref="Environment.TickCount64"/> at which it ends with what is there.</summary>
+    public long Deadline { get; init; } = long.MaxValue;
 
     /// <summary>The step that it was last part of.</summary>
     internal long ScheduledStep { get; set; }
@@ -139,18 +156,29 @@ public sealed class Sequence
     /// </summary>
     internal IReadOnlyList<int> ForcedAfter(int token)
     {
-        if (Request.ThoughtLimit is not { } limit || _thoughtCut)
+        if (_thought == Thought.Over)
             return [];
-        if (token == limit.CloseId)
-            _insideThought = false;
-        else if (token == limit.OpenId)
-            (_insideThought, _thoughtLength) = (true, 0);
-        else if (_insideThought)
+        var limit = Request.ThoughtLimit!;
+        bool opens = token == limit.OpenId;
+        if (_thought == Thought.Ahead)
+            _thought = opens ? Thought.Inside : limit.MayPrecede(token) ? Thought.Ahead : Thought.Over;
+        else if (limit.EndIds.Contains(token))
+            _thought = Thought.Over;
+        else if (!opens || _thoughtLength > 0)
             _thoughtLength++;
-        if (!_insideThought || _thoughtLength < limit.Budget)
+        if (_thought != Thought.Inside || _thoughtLength < _thoughtBudget)
             return [];
-        _thoughtCut = true;
+        _thought = Thought.Over;
         return limit.WrapUpIds;
+    }
+
+    /// <summary>Spends what is left of the thought's budget, so that the wrap-up follows the next token. False when there is no thought to end.</summary>
+    internal bool EndThought()
+    {
+        if (_thought == Thought.Over || Status == SequenceStatus.Finished)
+            return false;
+        _thoughtBudget = 0;
+        return true;
     }
 
     /// <summary>Appends a generated token.</summary>

@@ -51,11 +51,11 @@ public sealed class RotaryEmbedding : IDisposable
 
     private static Tensor Frequencies(RopeConfig config)
     {
-        var exponents = arange(0, config.Width, 2, ScalarType.Int64).to(ScalarType.Float32) / config.Width;
-        var periods = tensor((float)config.Theta).pow(exponents);
+        var steps = tensor(Enumerable.Range(0, (config.Width + 1) / 2).Select(i => 2f * i).ToArray());
+        var periods = tensor((float)config.Theta).pow(steps.div(Scalars.Of(config.Width)));
         return config.Kind switch
         {
-            RopeKind.Linear => periods.reciprocal() / config.Factor,
+            RopeKind.Linear => periods.reciprocal().div(Scalars.Of(config.Factor)),
             RopeKind.Yarn => Yarn(periods, config),
             RopeKind.Llama3 => Llama3(periods.reciprocal(), config),
             _ when config.Divisors is { } divisors => periods.reciprocal() / tensor(divisors.ToArray()),
@@ -76,22 +76,27 @@ public sealed class RotaryEmbedding : IDisposable
         double high = Math.Min(Math.Ceiling(Index(config.BetaSlow)), config.Width - 1);
         if (low == high)
             high += 0.001;
-        var ramp = ((arange(0, config.Width / 2, ScalarType.Float32) - low) / (high - low)).clamp(0, 1);
-        var keep = 1 - ramp;
+        var pairs = tensor(Enumerable.Range(0, config.Width / 2).Select(i => (float)i).ToArray());
+        var ramp = pairs.Plus(Scalars.Of(-low)).div(Scalars.Of(high - low)).clamp(Scalars.Of(0L), Scalars.Of(1L));
+        var keep = OneMinus(ramp);
         var extrapolated = periods.reciprocal();
-        var interpolated = (periods * config.Factor).reciprocal();
-        return interpolated * (1 - keep) + extrapolated * keep;
+        var interpolated = periods.mul(Scalars.Of(config.Factor)).reciprocal();
+        return (interpolated * OneMinus(keep)).Plus(extrapolated * keep);
     }
 
     /// <summary>Llama 3.1: by wavelength against the original context, smoothed between the two bounds.</summary>
     private static Tensor Llama3(Tensor frequencies, RopeConfig config)
     {
         double longest = config.OriginalContext / config.LowFrequencyFactor, shortest = config.OriginalContext / config.HighFrequencyFactor;
-        var wavelength = 2 * Math.PI / frequencies;
-        var slow = where(wavelength.gt(longest), frequencies / config.Factor, frequencies);
-        var smooth = ((config.OriginalContext / wavelength) - config.LowFrequencyFactor) / (config.HighFrequencyFactor - config.LowFrequencyFactor);
-        var blended = (1 - smooth) * slow / config.Factor + smooth * slow;
-        var between = wavelength.ge(shortest).logical_and(wavelength.le(longest));
+        var factor = Scalars.Of(config.Factor);
+        var wavelength = frequencies.reciprocal().mul(Scalars.Of(2 * Math.PI));
+        var slow = where(wavelength.gt(Scalars.Of(longest)), frequencies.div(factor), frequencies);
+        var turns = wavelength.reciprocal().mul(Scalars.Of((double)config.OriginalContext));
+        var smooth = turns.Plus(Scalars.Of(-config.LowFrequencyFactor)).div(Scalars.Of(config.HighFrequencyFactor - config.LowFrequencyFactor));
+        var blended = (OneMinus(smooth) * slow).div(factor).Plus(smooth * slow);
+        var between = wavelength.ge(Scalars.Of(shortest)).logical_and(wavelength.le(Scalars.Of(longest)));
         return where(between, blended, slow);
     }
+
+    private static Tensor OneMinus(Tensor x) => x.neg().Plus(Scalars.Of(1L));
 }

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using DeepSeekR1.Text;
 
@@ -6,17 +8,23 @@ namespace DeepSeekR1.Server.OpenAi;
 /// <summary>What one answer has so far; built up for whole answers, fed with single deltas for streams.</summary>
 internal sealed class AnswerParts
 {
+    /// <summary>Index of its prompt.</summary>
+    public int Prompt { get; init; }
+
     /// <summary>Thought.</summary>
-    public System.Text.StringBuilder Reasoning { get; } = new();
+    public StringBuilder Reasoning { get; } = new();
 
     /// <summary>Answer.</summary>
-    public System.Text.StringBuilder Content { get; } = new();
+    public StringBuilder Content { get; } = new();
 
     /// <summary>Generated tokens.</summary>
     public List<GeneratedToken> Tokens { get; } = [];
 
     /// <summary>Why it ended; null while it runs.</summary>
     public AnswerEnd? End { get; set; }
+
+    /// <summary>Mean log-probability of its tokens, by which the best answers are chosen.</summary>
+    public double Score => Tokens.Count == 0 ? double.NegativeInfinity : Tokens.Average(t => (double)(t.Logprob ?? 0));
 }
 
 /// <summary>
@@ -93,6 +101,45 @@ internal abstract class AnswerFormat(string id, long created, AnswerOptions opti
         else
             json.WriteNull(Names.FinishReason);
     }
+
+    /// <summary>
+    /// Log-probabilities of the prompt as vLLM writes them: null for the first token, then an object per token with the token itself and the
+    /// best alternatives by id.
+    /// </summary>
+    protected void PromptScores(Utf8JsonWriter json, TextGeneration generation, int prompt)
+    {
+        if (!options.PromptLogprobs)
+            return;
+        var ids = generation.Prompts[prompt];
+        var scores = generation.PromptLogprobs(prompt) ?? [];
+        json.WriteStartArray(Names.PromptLogprobs);
+        json.WriteNullValue();
+        for (int i = 0; i < scores.Count; i++)
+        {
+            json.WriteStartObject();
+            PromptScore(json, ids[i + 1], scores[i].Logprob, scores[i].Rank);
+            for (int k = 0; k < scores[i].Top.Count; k++)
+                if (scores[i].Top[k] is var other && other.TokenId != ids[i + 1])
+                    PromptScore(json, other.TokenId, other.Logprob, k + 1);
+            json.WriteEndObject();
+        }
+        json.WriteEndArray();
+    }
+
+    private void PromptScore(Utf8JsonWriter json, int id, float logprob, int rank)
+    {
+        json.WriteStartObject(id.ToString(CultureInfo.InvariantCulture));
+        json.WriteNumber(Names.Logprob, Finite(logprob));
+        json.WriteNumber(Names.Rank, rank);
+        json.WriteString(Names.DecodedToken, TokenText(id));
+        json.WriteEndObject();
+    }
+
+    /// <summary>Text of one token.</summary>
+    protected string TokenText(int id) => Encoding.UTF8.GetString(engine.TokenBytes(id).Span);
+
+    /// <summary>JSON has no minus infinity; vLLM writes -9999 as well.</summary>
+    protected static float Finite(float logprob) => Math.Max(logprob, -9999f);
 
     /// <summary>A list of integers.</summary>
     protected static void Integers(Utf8JsonWriter json, JsonEncodedText name, IEnumerable<int> values)

@@ -43,7 +43,7 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
             if (answer.Stream)
                 await StreamAsync(context, generation, format, answer, clock);
             else
-                await WholeAsync(context, generation, format, clock);
+                await WholeAsync(context, generation, format, answer, clock);
             complete = true;
         }
         finally
@@ -68,9 +68,11 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
         }
     }
 
-    private static async Task WholeAsync(HttpContext context, TextGeneration generation, AnswerFormat format, AnswerClock clock)
+    private static async Task WholeAsync(
+        HttpContext context, TextGeneration generation, AnswerFormat format, AnswerOptions answer, AnswerClock clock)
     {
-        var parts = Enumerable.Range(0, generation.ChoiceCount).Select(_ => new AnswerParts()).ToArray();
+        int perPrompt = generation.ChoiceCount / generation.Prompts.Count;
+        var parts = Enumerable.Range(0, generation.ChoiceCount).Select(i => new AnswerParts { Prompt = i / perPrompt }).ToArray();
         await foreach (var delta in generation.ReadAsync(context.RequestAborted))
         {
             clock.TokenArrived();
@@ -82,11 +84,15 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
         }
         var buffer = new ArrayBufferWriter<byte>(4096);
         using (var json = new Utf8JsonWriter(buffer, Json))
-            format.WriteWhole(json, generation, parts);
+            format.WriteWhole(json, generation, answer.Answers < perPrompt ? Best(parts, answer.Answers) : parts);
         context.Response.ContentType = "application/json; charset=utf-8";
         context.Response.ContentLength = buffer.WrittenCount;
         await context.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, context.RequestAborted);
     }
+
+    /// <summary>The best answers of each prompt, best first.</summary>
+    private static AnswerParts[] Best(AnswerParts[] parts, int count)
+        => [.. parts.GroupBy(p => p.Prompt).SelectMany(own => own.OrderByDescending(p => p.Score).Take(count))];
 
     private async Task StreamAsync(
         HttpContext context, TextGeneration generation, AnswerFormat format, AnswerOptions answer, AnswerClock clock)

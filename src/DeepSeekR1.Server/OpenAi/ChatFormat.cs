@@ -60,6 +60,7 @@ internal sealed class ChatFormat(string id, long created, AnswerOptions options,
         json.WriteEndArray();
         json.WritePropertyName(Names.Usage);
         Usage(json, generation.Usage);
+        PromptScores(json, generation, 0);
         if (Options.ReturnTokenIds)
             Integers(json, Names.PromptTokenIds, generation.Prompts[0]);
         json.WriteEndObject();
@@ -123,8 +124,7 @@ internal sealed class ChatFormat(string id, long created, AnswerOptions options,
     {
         var bytes = Engine.TokenBytes(id).Span;
         json.WriteString(Names.Token, Encoding.UTF8.GetString(bytes));
-        // JSON has no minus infinity; vLLM writes -9999 as well.
-        json.WriteNumber(Names.Logprob, Math.Max(logprob, -9999f));
+        json.WriteNumber(Names.Logprob, Finite(logprob));
         json.WriteStartArray(Names.Bytes);
         foreach (byte b in bytes)
             json.WriteNumberValue(b);

@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json;
 using DeepSeekR1.Text;
 
@@ -19,7 +18,7 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
     {
         BeginChunk(json);
         json.WriteStartArray(Names.Choices);
-        var part = new AnswerParts { End = delta.End };
+        var part = new AnswerParts { End = delta.End, Prompt = delta.Choice / (generation.ChoiceCount / generation.Prompts.Count) };
         part.Content.Append(delta.Content);
         part.Tokens.AddRange(delta.Tokens);
         Choice(json, delta.Choice, part, generation, withPrompt: _begun.Add(delta.Choice));
@@ -42,25 +41,43 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
 
     private void Choice(Utf8JsonWriter json, int index, AnswerParts part, TextGeneration generation, bool withPrompt)
     {
+        string? echo = withPrompt ? Echo(part.Prompt) : null;
         json.WriteStartObject();
         json.WriteNumber(Names.Index, index);
-        json.WriteString(Names.Text, part.Content.ToString());
+        json.WriteString(Names.Text, echo + part.Content);
         if (Options.Logprobs)
-            Logprobs(json, index, part.Tokens);
+            Logprobs(json, index, echo is null ? part.Tokens : [.. Prompt(generation, part.Prompt, echo, index), .. part.Tokens], echo is not null);
         else
             json.WriteNull(Names.Logprobs);
         FinishReason(json, part.End);
+        if (withPrompt)
+            PromptScores(json, generation, part.Prompt);
         if (Options.ReturnTokenIds)
         {
             Integers(json, Names.TokenIds, part.Tokens.Select(t => t.Id));
-            int perPrompt = generation.ChoiceCount / generation.Prompts.Count;
             if (withPrompt)
-                Integers(json, Names.PromptTokenIds, generation.Prompts[index / perPrompt]);
+                Integers(json, Names.PromptTokenIds, generation.Prompts[part.Prompt]);
         }
         json.WriteEndObject();
     }
 
-    private void Logprobs(Utf8JsonWriter json, int choice, List<GeneratedToken> tokens)
+    /// <summary>The text of a prompt that the answer begins with; null when it does not.</summary>
+    private string? Echo(int prompt)
+        => Options.Echo is not { } prompts ? null : prompts[prompt].Text ?? Engine.Detokenize(prompts[prompt].Ids!);
+
+    /// <summary>The prompt's tokens with their scores, as if they had been generated.</summary>
+    private IEnumerable<GeneratedToken> Prompt(TextGeneration generation, int prompt, string text, int choice)
+    {
+        var ids = generation.Prompts[prompt];
+        var scores = generation.PromptLogprobs(prompt);
+
+        // A token before the text that is not part of it (BOS) takes no room in it.
+        string first = TokenText(ids[0]);
+        _offsets[choice] = text.StartsWith(first, StringComparison.Ordinal) ? 0 : -first.Length;
+        return ids.Select((id, i) => new GeneratedToken(id, i == 0 ? null : scores?[i - 1].Logprob, i == 0 ? null : scores?[i - 1].Top));
+    }
+
+    private void Logprobs(Utf8JsonWriter json, int choice, List<GeneratedToken> tokens, bool withPrompt)
     {
         string[] texts = [.. tokens.Select(t => TokenText(t.Id))];
         json.WriteStartObject(Names.Logprobs);
@@ -69,12 +86,18 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
             json.WriteStringValue(text);
         json.WriteEndArray();
         json.WriteStartArray(Names.TokenLogprobs);
-        foreach (var token in tokens)
-            json.WriteNumberValue(Finite(token.Logprob ?? 0));
+        for (int i = 0; i < tokens.Count; i++)
+            if (withPrompt && i == 0)
+                json.WriteNullValue();
+            else
+                json.WriteNumberValue(Finite(tokens[i].Logprob ?? 0));
         json.WriteEndArray();
         json.WriteStartArray(Names.TopLogprobs);
-        foreach (var token in tokens)
-            Alternatives(json, token);
+        for (int i = 0; i < tokens.Count; i++)
+            if (withPrompt && i == 0)
+                json.WriteNullValue();
+            else
+                Alternatives(json, tokens[i]);
         json.WriteEndArray();
         Integers(json, Names.TextOffset, Offsets(choice, texts));
         json.WriteEndObject();
@@ -97,14 +120,10 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
         var offsets = new List<int>(texts.Length);
         foreach (string text in texts)
         {
-            offsets.Add(offset);
+            offsets.Add(Math.Max(0, offset));
             offset += text.Length;
         }
         _offsets[choice] = offset;
         return offsets;
     }
-
-    private string TokenText(int id) => Encoding.UTF8.GetString(Engine.TokenBytes(id).Span);
-
-    private static float Finite(float logprob) => Math.Max(logprob, -9999f);
 }

@@ -8,8 +8,8 @@ namespace DeepSeekR1.Server.OpenAi;
 internal static class MessageMapper
 {
     /// <summary>Reads the conversation.</summary>
-    /// <returns>The messages, and whether the last one asks to be continued (DeepSeek's <c>prefix</c>).</returns>
-    public static (IReadOnlyList<ChatMessage> Messages, bool Prefix) Map(RequestBody body)
+    /// <returns>The messages, and whether the last one asks to be continued (DeepSeek's <c>prefix</c>); null when it does not say.</returns>
+    public static (IReadOnlyList<ChatMessage> Messages, bool? Prefix) Map(RequestBody body)
     {
         if (!body.TryGet("messages", out var list))
             throw new InvalidRequestException("messages", "missing_field", "'messages' is missing. Send a list with at least one message.");
@@ -18,14 +18,14 @@ internal static class MessageMapper
         if (list.GetArrayLength() == 0)
             throw new InvalidRequestException("messages", "invalid_value", "'messages' is empty. Send at least one message.");
         var messages = new List<ChatMessage>(list.GetArrayLength());
-        bool prefix = false;
+        bool? prefix = null;
         foreach (var item in list.EnumerateArray())
         {
             string path = $"messages[{messages.Count}]";
             if (item.ValueKind != JsonValueKind.Object)
                 throw RequestBody.WrongType(path, "an object", item);
             messages.Add(Message(item, path));
-            prefix = item.TryGetProperty("prefix", out var flag) && flag.ValueKind == JsonValueKind.True;
+            prefix = new RequestBody(item).Flag("prefix");
         }
         return (messages, prefix);
     }
@@ -44,7 +44,7 @@ internal static class MessageMapper
         var (content, thought) = Content(item, path, role);
         string? reasoning = null;
         if (role == "assistant")
-            reasoning = NotEmpty(Text(item, "reasoning_content", path)) ?? NotEmpty(Text(item, "reasoning", path)) ?? thought;
+            reasoning = Thought(item, "reasoning_content", path) ?? Thought(item, "reasoning", path) ?? thought;
         return new ChatMessage(role, content, reasoning, Text(item, "name", path));
     }
 
@@ -86,10 +86,12 @@ internal static class MessageMapper
         if (part.ValueKind != JsonValueKind.Object)
             throw RequestBody.WrongType(path, "a text part", part);
         string? type = Text(part, "type", path);
+        if (type is "reasoning")
+            type = "thinking";
         if (type is not ("text" or "thinking"))
             throw new InvalidRequestException($"{path}.type", "unsupported_value",
                 $"'{path}' has type '{type}'. This model reads only text parts: {{\"type\":\"text\",\"text\":\"...\"}}.");
-        string text = Text(part, type, path)
+        string text = Text(part, type, path) ?? (type == "thinking" ? Text(part, "text", path) : null)
             ?? throw new InvalidRequestException($"{path}.{type}", "missing_field", $"'{path}.{type}' is missing.");
         (type == "text" ? texts : thoughts).Add(text);
     }
@@ -99,7 +101,10 @@ internal static class MessageMapper
             ? RequestBody.Text($"{path}.{name}", value)
             : null;
 
-    private static string? NotEmpty(string? text) => string.IsNullOrEmpty(text) ? null : text;
+    /// <summary>An earlier thought; what is no text is some client's own bookkeeping and never a reason to refuse the conversation.</summary>
+    private static string? Thought(JsonElement item, string name, string path)
+        => item.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String
+            && RequestBody.Text($"{path}.{name}", value) is { Length: > 0 } text ? text : null;
 }
 
 /// <summary>The <c>prompt</c> of a completion request in its four forms.</summary>

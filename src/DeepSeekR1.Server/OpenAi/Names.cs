@@ -17,6 +17,7 @@ internal static class Names
     public static readonly JsonEncodedText CompletionTokensDetails = JsonEncodedText.Encode("completion_tokens_details");
     public static readonly JsonEncodedText Content = JsonEncodedText.Encode("content");
     public static readonly JsonEncodedText Created = JsonEncodedText.Encode("created");
+    public static readonly JsonEncodedText DecodedToken = JsonEncodedText.Encode("decoded_token");
     public static readonly JsonEncodedText Delta = JsonEncodedText.Encode("delta");
     public static readonly JsonEncodedText FinishReason = JsonEncodedText.Encode("finish_reason");
     public static readonly JsonEncodedText Id = JsonEncodedText.Encode("id");
@@ -27,9 +28,11 @@ internal static class Names
     public static readonly JsonEncodedText Message = JsonEncodedText.Encode("message");
     public static readonly JsonEncodedText Model = JsonEncodedText.Encode("model");
     public static readonly JsonEncodedText Object = JsonEncodedText.Encode("object");
+    public static readonly JsonEncodedText PromptLogprobs = JsonEncodedText.Encode("prompt_logprobs");
     public static readonly JsonEncodedText PromptTokenIds = JsonEncodedText.Encode("prompt_token_ids");
     public static readonly JsonEncodedText PromptTokens = JsonEncodedText.Encode("prompt_tokens");
     public static readonly JsonEncodedText PromptTokensDetails = JsonEncodedText.Encode("prompt_tokens_details");
+    public static readonly JsonEncodedText Rank = JsonEncodedText.Encode("rank");
     public static readonly JsonEncodedText Reasoning = JsonEncodedText.Encode("reasoning");
     public static readonly JsonEncodedText ReasoningContent = JsonEncodedText.Encode("reasoning_content");
     public static readonly JsonEncodedText ReasoningTokens = JsonEncodedText.Encode("reasoning_tokens");

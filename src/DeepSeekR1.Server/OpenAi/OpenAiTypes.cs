@@ -40,6 +40,9 @@ internal sealed record TokenizeResponse(
 /// <summary>Answer of POST /detokenize.</summary>
 internal sealed record DetokenizeResponse(string Prompt);
 
+/// <summary>Answer of POST /v1/chat/completions/{id}/answer-now: the answers whose thought is wrapped up.</summary>
+internal sealed record AnswerNowResponse(string Id, string Object, IReadOnlyList<int> Choices);
+
 /// <summary>Answer of the health routes.</summary>
 internal sealed record HealthReport(string Status, string? Phase = null, double? Progress = null);
 
@@ -52,6 +55,7 @@ internal sealed record HealthReport(string Status, string? Phase = null, double?
 [JsonSerializable(typeof(ModelCard))]
 [JsonSerializable(typeof(TokenizeResponse))]
 [JsonSerializable(typeof(DetokenizeResponse))]
+[JsonSerializable(typeof(AnswerNowResponse))]
 [JsonSerializable(typeof(HealthReport))]
 internal sealed partial class WireJsonBase : JsonSerializerContext;
 

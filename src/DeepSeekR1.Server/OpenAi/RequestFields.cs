@@ -11,6 +11,8 @@ internal static class RequestFields
         "Most tokens to generate, thought included. Chat: default is the rest of the context; completions: 16. Cut to the context.",
         1, int.MaxValue);
 
+    public static readonly RequestField CompletionMaxTokens = MaxTokens with { Description = "Most tokens to generate; 0 only together with echo. Default 16.", Min = 0 };
+
     public static readonly RequestField MaxCompletionTokens = new("max_completion_tokens", "integer",
         "OpenAI's newer name of max_tokens; thought included.", 1, int.MaxValue);
 
@@ -48,6 +50,20 @@ internal static class RequestFields
     public static readonly RequestField CacheSalt = new("cache_salt", "string", "Only requests with the same salt share cached prefixes.");
 
     public static readonly RequestField N = new("n", "integer", "Number of independent answers.", 1, 128);
+
+    public static readonly RequestField BestOf = new("best_of", "integer",
+        "Generate this many answers and send the n with the highest mean log-probability; all of them count. Cannot be streamed.", 1, 128);
+
+    public static readonly RequestField Echo = new("echo", "boolean", "The answer begins with the prompt.");
+
+    public static readonly RequestField ChatEcho = new("echo", "boolean", "The answer begins with the text of the last message, when that is continued.");
+
+    public static readonly RequestField PromptLogprobs = new("prompt_logprobs", "integer",
+        "Log-probabilities of the prompt's tokens and of this many alternatives. Cannot be streamed.", 0, 20);
+
+    public static readonly RequestField Timeout = new("timeout", "number",
+        "Seconds after which the answer ends with what is there and finish_reason \"length\".", 0, 86400)
+    { ExclusiveMin = true };
 
     public static readonly RequestField Seed = new("seed", "integer", "The same seed and request give the same answer.");
 
@@ -90,6 +106,16 @@ internal static class RequestFields
     public static readonly RequestField ThinkingBudget = new("thinking_token_budget", "integer",
         "Most tokens of the thought; then it is wrapped up and the answer follows. 0 begins with an empty thought.", 0, int.MaxValue);
 
+    public static readonly RequestField AnswerReserve = new("answer_reserve", "integer",
+        "Tokens of max_tokens that are kept for the answer: the thought is wrapped up in time. With a budget the default is a quarter of max_tokens, at most 1024; without one it is 0.",
+        0, int.MaxValue);
+
+    public static readonly RequestField EnforceThinking = new("enforce_thinking", "boolean",
+        "The answer begins with a thought also where the template leaves that to the model.");
+
+    public static readonly RequestField MathsHint = new("maths_hint", "boolean",
+        "Adds to the last question: please reason step by step, and put your final answer within \\boxed{}.");
+
     public static readonly RequestField ReasoningEffort = new("reasoning_effort", "string",
         "none: empty thought; minimal: 256 tokens of thought; low: 1024; medium, high, xhigh, max: no limit.");
 
@@ -101,7 +127,7 @@ internal static class RequestFields
         "SGLang's name: true is reasoning_format separate, false is inline.");
 
     public static readonly RequestField ContinueFinal = new("continue_final_message", "boolean",
-        "The last message, of role assistant, is the beginning of the answer.");
+        "The last message, of role assistant, is the beginning of the answer. Default: true when the last message is the assistant's and add_generation_prompt is not given.");
 
     public static readonly RequestField AddGenerationPrompt = new("add_generation_prompt", "boolean",
         "The prompt ends with the assistant's opening (default true).");
@@ -122,20 +148,20 @@ internal static class RequestFields
 
     private static readonly RequestField[] Common =
     [
-        Model, MaxTokens, Temperature, TopP, TopK, MinP, N, Seed, Stop, StopTokenIds, MinTokens, IgnoreEos, IncludeStop,
+        Model, Temperature, TopP, TopK, MinP, N, Seed, Stop, StopTokenIds, MinTokens, IgnoreEos, IncludeStop,
         SkipSpecial, PresencePenalty, FrequencyPenalty, RepetitionPenalty, LogitBias, BadWords, AllowedTokenIds, Priority, CacheSalt,
-        Stream, StreamOptions, ReturnTokenIds, User,
+        BestOf, PromptLogprobs, Timeout, Stream, StreamOptions, ReturnTokenIds, User,
     ];
 
     /// <summary>Fields of POST /v1/chat/completions.</summary>
     public static readonly RequestField[] Chat =
     [
-        Messages, .. Common, MaxCompletionTokens, ChatLogprobs, TopLogprobs, Format, ThinkingBudget, ReasoningEffort, Thinking, Think, SeparateReasoning, ContinueFinal,
-        AddGenerationPrompt, TemplateKwargs,
+        Messages, MaxTokens, .. Common, MaxCompletionTokens, ChatLogprobs, TopLogprobs, Format, ThinkingBudget, AnswerReserve, ReasoningEffort, Thinking, Think,
+        EnforceThinking, MathsHint, SeparateReasoning, ContinueFinal, AddGenerationPrompt, ChatEcho, TemplateKwargs,
     ];
 
     /// <summary>Fields of POST /v1/completions.</summary>
-    public static readonly RequestField[] Completion = [Prompt, .. Common, CompletionLogprobs, AddSpecialTokens];
+    public static readonly RequestField[] Completion = [Prompt, CompletionMaxTokens, .. Common, CompletionLogprobs, Echo, AddSpecialTokens];
 
     /// <summary>Fields of POST /tokenize.</summary>
     public static readonly RequestField[] Tokenize =

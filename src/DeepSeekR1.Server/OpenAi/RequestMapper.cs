@@ -8,7 +8,17 @@ namespace DeepSeekR1.Server.OpenAi;
 
 /// <summary>How an answer is to be written.</summary>
 internal sealed record AnswerOptions(
-    string Model, bool Stream, bool IncludeUsage, bool ContinuousUsage, bool Logprobs, bool ReturnTokenIds);
+    string Model, bool Stream, bool IncludeUsage, bool ContinuousUsage, bool Logprobs, bool ReturnTokenIds)
+{
+    /// <summary>Whether log-probabilities of the prompt are wanted.</summary>
+    public bool PromptLogprobs { get; init; }
+
+    /// <summary>The prompts that the answers begin with; null for none.</summary>
+    public IReadOnlyList<PromptInput>? Echo { get; init; }
+
+    /// <summary>How many answers of each prompt are sent; the best ones when more are generated.</summary>
+    public int Answers { get; init; } = 1;
+}
 
 /// <summary>
 /// JSON of a request to what the text side understands. All that a client can do wrong and that needs no tokenizer is found
@@ -31,14 +41,15 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
         int? top = body.Integer(RequestFields.TopLogprobs);
         if (top > 0 && !logprobs)
             throw new InvalidRequestException("top_logprobs", "invalid_value", "'top_logprobs' needs 'logprobs': true.");
-        var settings = Settings(body) with
+        var settings = Settings(body);
+        settings = settings with
         {
             MaxTokens = body.Integer(RequestFields.MaxCompletionTokens) ?? body.Integer(RequestFields.MaxTokens),
-            TopLogprobs = logprobs ? top ?? 0 : null,
+            TopLogprobs = logprobs ? top ?? 0 : settings.TopLogprobs,
         };
         CheckMinTokens(settings);
-        var conversation = Conversation(body, id) with { Settings = settings, Format = Format(body), ThinkingBudget = ThinkingBudget(body) };
-        return (conversation, Answer(body, model, logprobs));
+        var conversation = ThinkingMapper.Apply(body, options, Conversation(body, id)) with { Settings = settings, Echo = body.Flag("echo") ?? false };
+        return (conversation, Answer(body, model, logprobs) with { Answers = Answers(body) });
     }
 
     /// <summary>A completion request.</summary>
@@ -47,11 +58,18 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
         string model = CheckModel(body);
         UnsupportedFields.CheckCompletion(body.Root);
         int? logprobs = body.Integer(RequestFields.CompletionLogprobs);
-        var settings = Settings(body) with
+        bool echo = body.Flag("echo") ?? false;
+        int? maxTokens = body.Integer(RequestFields.CompletionMaxTokens);
+        if (maxTokens == 0 && !echo)
+            throw new InvalidRequestException("max_tokens", "invalid_value", "'max_tokens' must be at least 1, not 0; only with 'echo': true nothing needs to be generated.");
+        var settings = Settings(body);
+        settings = settings with
         {
-            MaxTokens = body.Integer(RequestFields.MaxTokens),
+            MaxTokens = maxTokens == 0 ? 1 : maxTokens,
+            PromptOnly = maxTokens == 0,
             DefaultMaxTokens = DefaultCompletionTokens,
-            TopLogprobs = logprobs,
+            TopLogprobs = logprobs ?? settings.TopLogprobs,
+            PromptLogprobs = echo && logprobs is not null ? Math.Max(logprobs.Value, settings.PromptLogprobs ?? 0) : settings.PromptLogprobs,
         };
         CheckMinTokens(settings);
         var request = new CompletionRequest
@@ -61,15 +79,36 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
             Settings = settings,
             AddSpecialTokens = body.Flag("add_special_tokens") ?? true,
         };
-        return (request, Answer(body, model, logprobs is not null));
+        return (request, Answer(body, model, logprobs is not null) with { Echo = echo ? request.Prompts : null, Answers = Answers(body) });
+    }
+
+    private static int Answers(RequestBody body) => body.Integer(RequestFields.N) ?? 1;
+
+    /// <summary>How many answers are generated, of which the best ones are sent.</summary>
+    private static int Generated(RequestBody body)
+    {
+        int answers = Answers(body), generated = body.Integer(RequestFields.BestOf) ?? answers;
+        if (generated < answers)
+            throw new InvalidRequestException("best_of", "invalid_value", $"'best_of' ({generated}) must not be below 'n' ({answers}).");
+        return generated == answers || body.Flag("stream") != true
+            ? generated
+            : throw new InvalidRequestException("best_of", "invalid_value", "'best_of' above 'n' cannot be streamed: the best answer is known at the end. Send stream false.");
+    }
+
+    private static int? PromptLogprobs(RequestBody body)
+    {
+        int? count = body.Integer(RequestFields.PromptLogprobs);
+        return count is null || body.Flag("stream") != true
+            ? count
+            : throw new InvalidRequestException("prompt_logprobs", "invalid_value", "'prompt_logprobs' are not available when 'stream' is true.");
     }
 
     /// <summary>The conversation of a chat or tokenize request, without settings.</summary>
     public static ChatRequest Conversation(RequestBody body, string id)
     {
         var (messages, prefix) = MessageMapper.Map(body);
-        bool continues = body.Flag("continue_final_message") ?? prefix;
         bool? opening = body.Flag("add_generation_prompt");
+        bool continues = body.Flag("continue_final_message") ?? prefix ?? (opening is null && messages[^1].Role == "assistant");
         if (continues && opening == true && body.Flag("continue_final_message") == true)
             throw new InvalidRequestException("continue_final_message", "invalid_value",
                 "'continue_final_message' and 'add_generation_prompt' cannot both be true. Send add_generation_prompt false.");
@@ -102,6 +141,8 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
     private GenerationSettings Settings(RequestBody body)
     {
         string user = body.Text("user") ?? "";
+        int generated = Generated(body);
+        double? seconds = body.Number(RequestFields.Timeout) ?? options.RequestTimeoutSeconds;
         return new GenerationSettings
         {
             Temperature = body.Number(RequestFields.Temperature),
@@ -115,7 +156,10 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
             IgnoreEos = body.Flag("ignore_eos") ?? false,
             IncludeStopString = body.Flag("include_stop_str_in_output") ?? false,
             SkipSpecialTokens = body.Flag("skip_special_tokens") ?? true,
-            N = body.Integer(RequestFields.N) ?? 1,
+            N = generated,
+            TopLogprobs = generated > Answers(body) ? 0 : null,
+            PromptLogprobs = PromptLogprobs(body),
+            TimeLimit = seconds is { } limit ? TimeSpan.FromSeconds(limit) : null,
             PresencePenalty = body.Number(RequestFields.PresencePenalty) ?? 0,
             FrequencyPenalty = body.Number(RequestFields.FrequencyPenalty) ?? 0,
             RepetitionPenalty = body.Number(RequestFields.RepetitionPenalty),
@@ -198,56 +242,6 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
         return stops;
     }
 
-    private ReasoningFormat Format(RequestBody body)
-    {
-        var format = body.Text("reasoning_format") switch
-        {
-            null or "auto" => options.ReasoningFormat,
-            "separate" or "deepseek" => ReasoningFormat.Separate,
-            "inline" or "none" => ReasoningFormat.Inline,
-            string other => throw new InvalidRequestException("reasoning_format", "invalid_value",
-                $"'reasoning_format' must be separate or inline (also auto, deepseek = separate, none = inline), not \"{other}\"."),
-        };
-        return body.Flag("separate_reasoning") switch
-        {
-            true => ReasoningFormat.Separate,
-            false => ReasoningFormat.Inline,
-            null => format,
-        };
-    }
-
-    /// <summary>The tightest of all that the request says about the length of the thought.</summary>
-    private static int? ThinkingBudget(RequestBody body)
-    {
-        int? budget = body.Integer(RequestFields.ThinkingBudget);
-        int? effort = body.Text(RequestFields.ReasoningEffort.Name) switch
-        {
-            null or "medium" or "high" or "xhigh" or "max" => null,
-            "none" => 0,
-            "minimal" => 256,
-            "low" => 1024,
-            string other => throw new InvalidRequestException(RequestFields.ReasoningEffort.Name, "invalid_value",
-                $"'reasoning_effort' must be none, minimal, low, medium, high, xhigh or max, not \"{other}\"."),
-        };
-        bool disabled = body.Flag(RequestFields.Think.Name) == false;
-        if (body.TryGet(RequestFields.Thinking.Name, out var thinking))
-        {
-            if (thinking.ValueKind != JsonValueKind.Object)
-                throw RequestBody.WrongType(RequestFields.Thinking.Name, "an object", thinking);
-            disabled |= new RequestBody(thinking).Text("type") switch
-            {
-                "enabled" or "auto" or null => false,
-                "disabled" => true,
-                string other => throw new InvalidRequestException(RequestFields.Thinking.Name, "invalid_value",
-                    $"'thinking.type' must be enabled or disabled, not \"{other}\"."),
-            };
-        }
-
-        if (disabled)
-            return 0;
-        return budget is null || effort is null ? budget ?? effort : Math.Min(budget.Value, effort.Value);
-    }
-
     private static AnswerOptions Answer(RequestBody body, string model, bool logprobs)
     {
         bool stream = body.Flag("stream") ?? false;
@@ -263,6 +257,9 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
             usage = options.Flag("include_usage") ?? false;
             continuous = usage && (options.Flag("continuous_usage_stats") ?? false);
         }
-        return new AnswerOptions(model, stream, usage, continuous, logprobs, body.Flag("return_token_ids") ?? false);
+        return new AnswerOptions(model, stream, usage, continuous, logprobs, body.Flag("return_token_ids") ?? false)
+        {
+            PromptLogprobs = body.TryGet("prompt_logprobs", out _),
+        };
     }
 }

@@ -11,10 +11,8 @@ internal static class UnsupportedFields
 {
     private static readonly Dictionary<string, (Func<JsonElement, bool> IsNeutral, string Reason)> Common = new()
     {
-        ["length_penalty"] = (Is(1), "beam search is not supported; leave it out or send 1"),
+        ["length_penalty"] = (Is(1), "a length penalty needs beam search, which this server does not have; leave it out or send 1"),
         ["logits_processors"] = (Empty, "custom logits processors are not supported; leave it out"),
-        ["prompt_logprobs"] = (Never, "log-probabilities of the prompt are not supported; leave it out"),
-        ["echo"] = (False, "the prompt is not repeated in the answer; leave it out or send false"),
         ["use_beam_search"] = (False, "beam search is not supported; leave it out or send false"),
         ["early_stopping"] = (False, "beam search is not supported; leave it out or send false"),
         ["truncate_prompt_tokens"] = (Never, "prompts are never shortened; send a shorter prompt"),
@@ -64,7 +62,6 @@ internal static class UnsupportedFields
     private static readonly Dictionary<string, (Func<JsonElement, bool> IsNeutral, string Reason)> Completion = new(Common)
     {
         ["suffix"] = (Empty, "filling in the middle is not supported; leave it out"),
-        ["best_of"] = (Is(1), "choosing among hidden answers is not supported; leave it out or use n"),
         ["prompt_embeds"] = (Never, "embeddings as prompt are not supported; leave it out"),
     };
 

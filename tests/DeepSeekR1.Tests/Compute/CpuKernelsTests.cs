@@ -18,7 +18,7 @@ public class CpuKernelsTests
     public void Linear_EqualsReference(ScalarType type, double tolerance)
     {
         using var scope = new TensorScope();
-        foreach (var (rows, outputs, inputs) in new[] { (1, 7, 5), (3, 64, 48), (17, 129, 257), (64, 100, 33) })
+        foreach (var (rows, outputs, inputs) in new[] { (1, 7, 5), (3, 64, 48), (17, 129, 257), (64, 100, 33), (1, 128, 256), (17, 64, 64), (2, 896, 64), (5, 144, 32) })
             foreach (bool bias in new[] { false, true })
             {
                 var x = randn(rows, inputs).to(type);
