@@ -82,7 +82,7 @@ internal static class ServeOptions
             (o, v) => Engine(o, e => e with { TensorParallelSize = Int("tensor-parallel-size", v, 1, 64) })),
         new("enable-expert-parallel", null, "Give each rank whole experts instead of a slice of every expert",
             (o, v) => Engine(o, e => e with { EnableExpertParallel = Bool("enable-expert-parallel", v) })),
-        new("rank-timeout", "SECONDS", "Longest step: a rank that takes longer hangs, and the process ends with exit code 70, 1 to 86400 (default 300)",
+        new("rank-timeout", "SECONDS", "Longest time without progress in a step: then a rank hangs, and the process ends with exit code 70, 1 to 86400 (default 300)",
             (o, v) => Engine(o, e => e with { RankTimeoutSeconds = Int("rank-timeout", v, 1, 86400) })),
         new("no-enable-prefix-caching", null, "Compute every prompt from its beginning, even when an earlier request began the same way",
             (o, v) => Engine(o, e => e with { EnablePrefixCaching = !Bool("no-enable-prefix-caching", v) })),

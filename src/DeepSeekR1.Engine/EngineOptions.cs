@@ -115,6 +115,27 @@ public sealed record EngineFacts
 
     /// <summary>Sampling defaults of the checkpoint's generation_config.json.</summary>
     public required GenerationDefaults Defaults { get; init; }
+
+    /// <summary>Refuses a request that can never be served.</summary>
+    /// <exception cref="InvalidRequestException">It is too long, or an id is out of range.</exception>
+    internal void Check(GenerationRequest request)
+    {
+        int prompt = request.PromptIds.Count, limit = MaxModelLen, wanted = request.Sampling.MaxTokens;
+        if (prompt == 0)
+            throw new InvalidRequestException("prompt", "invalid_value", "The prompt has no tokens. Send at least one.");
+        if (prompt >= limit)
+            throw new InvalidRequestException(
+                "messages", "context_length_exceeded", $"The prompt has {prompt} tokens; the longest sequence is {limit} tokens and must leave room for an answer. Shorten it.");
+        if (wanted < 1)
+            throw new InvalidRequestException("max_tokens", "invalid_value", $"max_tokens is {wanted}; it must be at least 1.");
+        if ((long)prompt + wanted > limit)
+            throw new InvalidRequestException(
+                "max_tokens", "context_length_exceeded",
+                $"max_tokens is {wanted} and the prompt has {prompt} tokens, together {(long)prompt + wanted}; the longest sequence is {limit} tokens. Lower max_tokens to {limit - prompt} or shorten the prompt.");
+        foreach (int id in request.PromptIds)
+            if ((uint)id >= (uint)VocabularySize)
+                throw new InvalidRequestException("prompt", "invalid_value", $"Token id {id} is outside the vocabulary, 0 to {VocabularySize - 1}.");
+    }
 }
 
 /// <summary>Sampling defaults of a checkpoint (generation_config.json); null where the file says nothing.</summary>

@@ -18,4 +18,7 @@ public sealed record EngineSnapshot(
 
     /// <summary>Those of them whose keys were found in the cache.</summary>
     public long PrefixHits { get; init; }
+
+    /// <summary>Steps that failed and were recovered from.</summary>
+    public long StepFaults { get; init; }
 }

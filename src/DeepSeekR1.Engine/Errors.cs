@@ -20,6 +20,11 @@ public sealed class CapacityException(string message, bool closing = false) : Ex
     public bool Closing { get; } = closing;
 }
 
+/// <summary>
+/// The step that a request was part of failed, or gave it no numbers; the engine goes on. Becomes HTTP 500 that may be tried again.
+/// </summary>
+public sealed class StepFailedException(string message, Exception? inner = null) : Exception(message, inner);
+
 /// <summary>The engine itself failed; every waiting request ends with it. Becomes HTTP 500.</summary>
 public sealed class EngineFaultedException(string message, Exception? inner = null) : Exception(message, inner);
 

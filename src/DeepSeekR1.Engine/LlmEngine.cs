@@ -1,6 +1,8 @@
 using System.Collections.Concurrent;
 using System.Threading.Channels;
 using DeepSeekR1.Compute;
+using DeepSeekR1.Compute.Collectives;
+using DeepSeekR1.Engine.Execution;
 using DeepSeekR1.Engine.Scheduling;
 
 namespace DeepSeekR1.Engine;
@@ -17,7 +19,8 @@ public sealed record LoadProgress(string Phase, double Fraction);
 /// </summary>
 public sealed class LlmEngine : IAsyncDisposable
 {
-    private static readonly TimeSpan WatchInterval = TimeSpan.FromMilliseconds(500);
+    private const int MaxFaultsInARow = 2;
+    private readonly Action<string> _log;
     private readonly LoadedEngine _loaded;
     private readonly EngineOptions _options;
     private readonly BlockManager _blocks;
@@ -32,20 +35,23 @@ public sealed class LlmEngine : IAsyncDisposable
     private volatile bool _closing, _stop;
     private long _promptTokens, _generatedTokens, _steps, _finished, _cancelled;
     private volatile TaskCompletionSource? _drained;
-    private readonly Timer _watchdog;
-    private long _stepBegan;
+    private readonly StepWatch _watch;
+    private long _stepFaults;
+    private int _faultsInARow;
+    private InvalidOperationException? _broken;
     private long _nextDeadline = long.MaxValue;
 
-    private LlmEngine(LoadedEngine loaded, EngineOptions options)
+    private LlmEngine(LoadedEngine loaded, EngineOptions options, Action<string> log)
     {
+        _log = log;
         _loaded = loaded;
         _options = options;
         _blocks = new BlockManager(loaded.Facts.NumBlocks, loaded.Facts.BlockSize, options.EnablePrefixCaching);
         _scheduler = new Scheduler(_blocks, new SchedulerLimits(options.MaxNumSeqs, options.MaxNumBatchedTokens, loaded.Facts.MaxModelLen));
         _snapshot = TakeSnapshot();
+        _watch = new StepWatch(() => loaded.Ranks.Progress, TimeSpan.FromSeconds(options.RankTimeoutSeconds), GiveUp);
         _thread = new Thread(Run) { IsBackground = true, Name = "engine" };
         _thread.Start();
-        _watchdog = new Timer(_ => Watch(), null, WatchInterval, WatchInterval);
     }
 
     /// <summary>What is true of the loaded engine.</summary>
@@ -74,7 +80,8 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         try
         {
-            var engine = new LlmEngine(new EngineLoader(options, progress, log ?? (_ => { }), cancellation).Load(), options);
+            log ??= _ => { };
+            var engine = new LlmEngine(new EngineLoader(options, progress, log, cancellation).Load(), options, log);
             progress?.Report(new LoadProgress("ready", 1));
             return engine;
         }
@@ -90,7 +97,7 @@ public sealed class LlmEngine : IAsyncDisposable
     /// <exception cref="EngineFaultedException">The engine has failed.</exception>
     public GenerationStream Submit(GenerationRequest request)
     {
-        Validate(request);
+        Facts.Check(request);
         if (_fault is { } fault)
             throw fault;
         if (_closing)
@@ -98,7 +105,7 @@ public sealed class LlmEngine : IAsyncDisposable
         if (_alive.Count >= _options.MaxQueue + _options.MaxNumSeqs)
             throw new CapacityException($"The queue is full: {_options.MaxQueue} requests wait (--max-queue). Try again later.");
         var channel = Channel.CreateUnbounded<TokenOutput>(new UnboundedChannelOptions { SingleReader = true, AllowSynchronousContinuations = false });
-        var sequence = new Sequence(request, channel.Writer) { Deadline = DeadlineOf(request) };
+        var sequence = new Sequence(request, channel.Writer);
         _alive.TryAdd(sequence, 0);
         Post(() => Admit(sequence));
 
@@ -109,9 +116,6 @@ public sealed class LlmEngine : IAsyncDisposable
             End(sequence, new CapacityException("The server is shutting down.", closing: true));
         return new GenerationStream(channel.Reader, () => Post(() => Cancel(sequence)), () => EndThoughtAsync(sequence));
     }
-
-    private static long DeadlineOf(GenerationRequest request)
-        => request.TimeLimit is { } limit ? Environment.TickCount64 + (long)limit.TotalMilliseconds : long.MaxValue;
 
     private async Task<bool> EndThoughtAsync(Sequence sequence)
     {
@@ -136,6 +140,7 @@ public sealed class LlmEngine : IAsyncDisposable
     }
 
     /// <summary>Ends all requests and the engine thread, frees the model.</summary>
+    /// <exception cref="InvalidOperationException">The block accounting did not add up: a bug of this program.</exception>
     public async ValueTask DisposeAsync()
     {
         _closing = true;
@@ -143,25 +148,8 @@ public sealed class LlmEngine : IAsyncDisposable
         _wake.Set();
         await _stopped.Task.ConfigureAwait(false);
         _wake.Dispose();
-    }
-
-    private void Validate(GenerationRequest request)
-    {
-        int prompt = request.PromptIds.Count, limit = Facts.MaxModelLen, wanted = request.Sampling.MaxTokens;
-        if (prompt == 0)
-            throw new InvalidRequestException("prompt", "invalid_value", "The prompt has no tokens. Send at least one.");
-        if (prompt >= limit)
-            throw new InvalidRequestException(
-                "messages", "context_length_exceeded", $"The prompt has {prompt} tokens; the longest sequence is {limit} tokens and must leave room for an answer. Shorten it.");
-        if (wanted < 1)
-            throw new InvalidRequestException("max_tokens", "invalid_value", $"max_tokens is {wanted}; it must be at least 1.");
-        if ((long)prompt + wanted > limit)
-            throw new InvalidRequestException(
-                "max_tokens", "context_length_exceeded",
-                $"max_tokens is {wanted} and the prompt has {prompt} tokens, together {(long)prompt + wanted}; the longest sequence is {limit} tokens. Lower max_tokens to {limit - prompt} or shorten the prompt.");
-        foreach (int id in request.PromptIds)
-            if ((uint)id >= (uint)Facts.VocabularySize)
-                throw new InvalidRequestException("prompt", "invalid_value", $"Token id {id} is outside the vocabulary, 0 to {Facts.VocabularySize - 1}.");
+        if (_broken is { } broken)
+            throw broken;
     }
 
     private void Post(Action command)
@@ -173,7 +161,7 @@ public sealed class LlmEngine : IAsyncDisposable
         }
         catch (ObjectDisposedException)
         {
-            // The engine is gone; who posts then has been answered already.
+            // The engine is gone, and everybody has been answered.
         }
     }
 
@@ -183,7 +171,14 @@ public sealed class LlmEngine : IAsyncDisposable
         {
             TorchRuntime.SetThreads(_loaded.ThreadsPerRank);
             while (!_stop && _fault is null)
-                Turn();
+                try
+                {
+                    Turn();
+                }
+                catch (Exception e) when (_fault is null && e is not RankFailedException && ++_faultsInARow <= MaxFaultsInARow)
+                {
+                    Recover(e);
+                }
         }
         catch (Exception e)
         {
@@ -191,6 +186,29 @@ public sealed class LlmEngine : IAsyncDisposable
         }
 
         Shut();
+    }
+
+    /// <summary>
+    /// A step has failed: its requests end with an error, the others go on with an empty cache, whose slots are written before they are read.
+    /// Ranks that share a model cannot go on, because they may stand at different places.
+    /// </summary>
+    private void Recover(Exception cause)
+    {
+        _watch.StepEnds();
+        _stepFaults++;
+        var failed = _scheduler.Running.ToList();
+        _log($"step {_steps} failed and its {failed.Count} requests with it; the engine goes on with an empty cache "
+            + $"(failure {_faultsInARow} in a row, it is given up after {MaxFaultsInARow}): {cause}");
+        var error = new StepFailedException($"The step that computed this request failed: {cause.Message} Send the request again.", cause);
+        foreach (var sequence in failed)
+        {
+            _scheduler.Remove(sequence);
+            End(sequence, error);
+        }
+
+        _blocks.Reset();
+        _scheduler.CheckIntegrity();
+        _snapshot = TakeSnapshot();
     }
 
     /// <summary>One turn of the loop: commands, one step, deliveries; or a wait when there is nothing to do.</summary>
@@ -214,12 +232,13 @@ public sealed class LlmEngine : IAsyncDisposable
             return;
         }
 
-        Volatile.Write(ref _stepBegan, Environment.TickCount64);
+        _watch.StepBegins();
         var output = _loaded.Ranks.Execute(batch);
-        Volatile.Write(ref _stepBegan, 0);
+        _watch.StepEnds();
         if (_fault is not null)
             return;
         _steps++;
+        _faultsInARow = 0;
         _scheduler.Apply(output.Sampled, Deliver, output.Scores);
         _snapshot = TakeSnapshot();
     }
@@ -257,11 +276,14 @@ public sealed class LlmEngine : IAsyncDisposable
         End(sequence, null);
     }
 
-    private void Deliver(Sequence sequence, TokenOutput? output, string? error)
+    private void Deliver(Sequence sequence, TokenOutput? output, SampledToken token)
     {
         if (output is null)
         {
-            End(sequence, new InvalidRequestException(null, "no_token", error!));
+            // Keys that are not numbers must not be found by the next request.
+            if (token.IsModelFault)
+                _blocks.Reset();
+            End(sequence, token.IsModelFault ? new StepFailedException(token.Error!) : new InvalidRequestException(null, "no_token", token.Error!));
             return;
         }
 
@@ -290,18 +312,11 @@ public sealed class LlmEngine : IAsyncDisposable
         sequence.Outputs?.TryComplete(cause);
     }
 
-    /// <summary>
-    /// Gives the engine up when a step does not end: a thread that hangs in a kernel cannot be stopped, but nobody has to wait for it.
-    /// Ranks that wait for each other give up first and say which one is missing.
-    /// </summary>
-    private void Watch()
+    /// <summary>No rank works any more: nobody has to wait for a thread that cannot be stopped.</summary>
+    private void GiveUp()
     {
-        long began = Volatile.Read(ref _stepBegan);
-        double limit = _options.RankTimeoutSeconds + WatchInterval.TotalSeconds;
-        if (began == 0 || _fault is not null || Environment.TickCount64 - began < 1000 * limit)
-            return;
-        _fault = new EngineFaultedException(
-            $"Rank 0 did not come back from step {_steps} within {_options.RankTimeoutSeconds} s (--rank-timeout). The engine is given up.");
+        _fault = new EngineFaultedException(_loaded.Ranks.Failure?.Message
+            ?? $"Rank 0 did not come back from step {_steps}: no operation was begun for {_options.RankTimeoutSeconds} s (--rank-timeout). The engine is given up.");
         foreach (var sequence in _alive.Keys)
             End(sequence, _fault);
         _stopped.TrySetResult();
@@ -317,25 +332,27 @@ public sealed class LlmEngine : IAsyncDisposable
             End(sequence, cause);
         }
 
+        try
+        {
+            _scheduler.CheckIntegrity();
+        }
+        catch (InvalidOperationException e)
+        {
+            _broken = e;
+        }
+
         _snapshot = TakeSnapshot();
-        _watchdog.Dispose();
+        _watch.Dispose();
         _loaded.Ranks.Dispose();
         _stopped.TrySetResult();
     }
 
     private EngineSnapshot TakeSnapshot() => new(
-        _scheduler.Running.Count,
-        _scheduler.WaitingCount,
-        _blocks.UsedBlocks,
-        _blocks.NumBlocks,
-        _promptTokens,
-        _generatedTokens,
-        _steps,
-        _scheduler.Preemptions,
-        _finished,
-        _cancelled)
+        _scheduler.Running.Count, _scheduler.WaitingCount, _blocks.UsedBlocks, _blocks.NumBlocks,
+        _promptTokens, _generatedTokens, _steps, _scheduler.Preemptions, _finished, _cancelled)
     {
         PrefixQueries = _scheduler.PrefixQueries,
         PrefixHits = _scheduler.PrefixHits,
+        StepFaults = _stepFaults,
     };
 }

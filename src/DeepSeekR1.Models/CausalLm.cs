@@ -102,6 +102,7 @@ public abstract class CausalLm : IDisposable
         context.Observe?.Invoke(0, states);
         for (int i = 0; i < _layers.Count; i++)
         {
+            Rank.Communicator.Tick();
             using var before = states;
             states = _layers[i].Forward(before, placed);
             context.Observe?.Invoke(i + 1, states);

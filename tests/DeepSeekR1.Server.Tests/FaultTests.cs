@@ -10,7 +10,7 @@ namespace DeepSeekR1.Server.Tests;
 
 /// <summary>
 /// A rank that throws or hangs in mid-step, seen from outside: everybody who waits gets an answer, readiness turns false, and the
-/// program ends with exit code 70.
+/// program ends with exit code 70. A single rank that throws once only loses the requests of that step.
 /// </summary>
 public sealed class FaultTests
 {
@@ -54,6 +54,7 @@ public sealed class FaultTests
 
             foreach (var text in await Task.WhenAll(streamed))
                 Assert.Contains("\"server_error\"", text, StringComparison.Ordinal);
+            await UntilGivenUpAsync(client, program);
             exit = await program.WaitAsync(TimeSpan.FromSeconds(30));
         }
         finally
@@ -67,6 +68,36 @@ public sealed class FaultTests
     }
 
     [GoldenFact]
+    public async Task Step_ThatThrowsOnce_EndsItsRequestsAndTheServerGoesOn()
+    {
+        using var kernels = new FailingKernels(hangs: false, once: true);
+        var options = DeepSeekServer.Options();
+        await using var server = ServerHost.Create(options with { Engine = options.Engine with { WrapKernels = (_, _) => kernels, MaxNumSeqs = 2 } });
+        await server.StartAsync();
+        await server.WaitUntilReadyAsync();
+        using var client = Http.Client(server);
+        string Text(Answer answer) => (string)answer.Choice["text"]!;
+        string lone = Text(await Http.ReadAsync(await client.PostAsync("/v1/completions", Request(stream: false))));
+        var running = (Whole: client.PostAsync("/v1/completions", Request(stream: false)), Streamed: BrokenStreamAsync(client));
+        while (server.Snapshot() is { Running: < 2 })
+            await Task.Delay(1);
+        var waiting = Enumerable.Range(0, 3).Select(_ => client.PostAsync("/v1/completions", Request(stream: false))).ToList();
+        while (server.Snapshot() is { Running: 2, Waiting: < 3 })
+            await Task.Delay(1);
+        kernels.Begin();
+        var failed = await Http.ReadAsync(await running.Whole);
+        Assert.Equal((HttpStatusCode.InternalServerError, "server_error", "step_failed"),
+            (failed.Status, (string?)failed.Json["error"]!["type"], (string?)failed.Json["error"]!["code"]));
+        Assert.Contains("out of luck", failed.Error, StringComparison.Ordinal);
+        Assert.Contains("\"step_failed\"", await running.Streamed, StringComparison.Ordinal);
+        foreach (var answer in await Task.WhenAll(waiting))
+            Assert.Equal(lone, Text(await Http.ReadAsync(answer)));
+        Assert.Equal(HttpStatusCode.OK, (await client.GetJsonAsync("/health/ready")).Status);
+        Assert.Equal(lone, Text(await Http.ReadAsync(await client.PostAsync("/v1/completions", Request(stream: false)))));
+        Assert.Equal((0, 1), (server.Snapshot()!.BlocksUsed, server.Snapshot()!.StepFaults));
+    }
+
+    [GoldenFact]
     public async Task Readiness_AfterAFault_IsFalse()
     {
         using var kernels = new FailingKernels(hangs: false);
@@ -77,7 +108,8 @@ public sealed class FaultTests
         using var client = Http.Client(server);
         Assert.Equal(HttpStatusCode.OK, (await client.GetJsonAsync("/health/ready")).Status);
         kernels.Begin();
-        Assert.Equal(HttpStatusCode.InternalServerError, (await client.PostAsync("/v1/completions", Request(stream: false))).StatusCode);
+        for (int i = 0; i < 3; i++)
+            Assert.Equal(HttpStatusCode.InternalServerError, (await client.PostAsync("/v1/completions", Request(stream: false))).StatusCode);
         var health = await client.GetJsonAsync("/health/ready");
         Assert.Equal(HttpStatusCode.InternalServerError, health.Status);
         Assert.Contains("Restart the server", health.Error, StringComparison.Ordinal);
@@ -103,6 +135,20 @@ public sealed class FaultTests
         }
 
         return text.ToString();
+    }
+
+    /// <summary>A single rank is given up after three failed steps in a row, so it takes more requests.</summary>
+    private static async Task UntilGivenUpAsync(HttpClient client, Task program)
+    {
+        try
+        {
+            for (int i = 0; i < 5 && !program.IsCompleted; i++)
+                Assert.Equal(HttpStatusCode.InternalServerError, (await client.PostAsync("/v1/completions", Request(stream: false))).StatusCode);
+        }
+        catch (HttpRequestException)
+        {
+            // The port is closed.
+        }
     }
 
     private static StringContent Request(bool stream)
@@ -136,7 +182,7 @@ public sealed class FaultTests
     }
 
     /// <summary>The reference until it is told to fail; then it throws, or never returns.</summary>
-    private sealed class FailingKernels(bool hangs) : TorchKernels, IDisposable
+    private sealed class FailingKernels(bool hangs, bool once = false) : TorchKernels, IDisposable
     {
         private readonly ManualResetEventSlim _gate = new();
         private volatile bool _begun;
@@ -154,6 +200,7 @@ public sealed class FaultTests
                 return base.Linear(x, weight, bias);
             }
 
+            _begun = !once;
             if (!hangs)
                 throw new InvalidOperationException("out of luck");
             _gate.Wait();

@@ -91,8 +91,8 @@ public sealed class LeavingTests(DeepSeekServer server)
 
         (text, broken) = await StreamUntilBrokenAsync(client, "faults");
         Assert.IsType<HttpIOException>(broken);
-        Assert.Contains("data: {\"error\":{\"message\":\"The engine failed", text);
-        Assert.Contains("\"code\":\"engine_fault\"", text);
+        Assert.Contains("data: {\"error\":{\"message\":\"The step that computed this request failed: made to fault", text);
+        Assert.Contains("\"code\":\"step_failed\"", text);
         Assert.DoesNotContain("[DONE]", text);
         var next = await client.PostAsync("/v1/completions", """{"prompt":[5]}""");
         Assert.Equal((HttpStatusCode.InternalServerError, "server_error"), (next.Status, (string?)next.Json["error"]!["type"]));
@@ -118,11 +118,12 @@ public sealed class LeavingTests(DeepSeekServer server)
         return own;
     }
 
-    /// <summary>Gives the engine's thread a command that throws.</summary>
+    /// <summary>Gives the engine's thread commands that throw: it goes on after the first ones and ends with the last.</summary>
     private static void Break(LlmEngine engine)
     {
         var inbox = typeof(LlmEngine).GetField("_inbox", BindingFlags.NonPublic | BindingFlags.Instance)!;
-        ((ConcurrentQueue<Action>)inbox.GetValue(engine)!).Enqueue(() => throw new InvalidOperationException("made to fault"));
+        for (int i = 0; i < 3; i++)
+            ((ConcurrentQueue<Action>)inbox.GetValue(engine)!).Enqueue(() => throw new InvalidOperationException("made to fault"));
     }
 
     private static async Task<(string Text, Exception? Broken)> StreamUntilBrokenAsync(HttpClient client, string user)

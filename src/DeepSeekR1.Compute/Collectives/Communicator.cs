@@ -8,6 +8,14 @@ namespace DeepSeekR1.Compute.Collectives;
 /// </summary>
 public abstract class Communicator
 {
+    private long _progress;
+
+    /// <summary>Grows while the rank works: a rank whose number stands still hangs. Readable from every thread.</summary>
+    public long Progress => Volatile.Read(ref _progress);
+
+    /// <summary>The rank has begun another operation. Called on its own thread.</summary>
+    public void Tick() => Volatile.Write(ref _progress, _progress + 1);
+
     /// <summary>This rank, 0 to WorldSize - 1.</summary>
     public abstract int Rank { get; }
 

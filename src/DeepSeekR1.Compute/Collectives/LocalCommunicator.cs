@@ -18,11 +18,11 @@ public sealed class RankFailedException(int rank, string operation, string messa
 }
 
 /// <summary>
-/// What the ranks of one process share: a meeting point with a bounded wait. When a rank fails, <see cref="Abort"/> wakes all
+/// What the ranks of one process share: a meeting point. A wait ends when no missing rank has begun an operation for a while. When a rank fails, <see cref="Abort"/> wakes all
 /// others with an exception, so nobody waits for ever.
 /// </summary>
 /// <param name="worldSize">Number of ranks.</param>
-/// <param name="timeout">Longest wait for the other ranks.</param>
+/// <param name="timeout">Longest time without progress of the ranks that are waited for.</param>
 public sealed class LocalGroup(int worldSize, TimeSpan timeout)
 {
     private readonly Lock _gate = new();
@@ -32,6 +32,7 @@ public sealed class LocalGroup(int worldSize, TimeSpan timeout)
     private int _count;
     private long _generation;
     private RankFailedException? _failure;
+    private IReadOnlyList<Communicator> _members = [];
 
     /// <summary>Number of ranks.</summary>
     public int WorldSize => worldSize;
@@ -53,7 +54,10 @@ public sealed class LocalGroup(int worldSize, TimeSpan timeout)
     }
 
     /// <summary>One member per rank.</summary>
-    public IReadOnlyList<Communicator> Members() => [.. Enumerable.Range(0, worldSize).Select(rank => new LocalCommunicator(this, rank))];
+    public IReadOnlyList<Communicator> Members() => _members = [.. Enumerable.Range(0, worldSize).Select(rank => new LocalCommunicator(this, rank))];
+
+    /// <summary>Grows while any rank works.</summary>
+    public long Progress => _members.Sum(m => m.Progress);
 
     /// <summary>Ends every present and later wait with the failure.</summary>
     public void Abort(RankFailedException failure)
@@ -95,7 +99,7 @@ public sealed class LocalGroup(int worldSize, TimeSpan timeout)
                 return;
             }
 
-            long mine = _generation;
+            long mine = _generation, seen = Progress;
             var watch = Stopwatch.StartNew();
             while (mine == _generation)
             {
@@ -103,8 +107,14 @@ public sealed class LocalGroup(int worldSize, TimeSpan timeout)
                 var left = timeout - watch.Elapsed;
                 if (left > TimeSpan.Zero && Monitor.Wait(_bell, left))
                     continue;
-                if (mine == _generation && left <= TimeSpan.Zero)
+                if (mine != _generation || left > TimeSpan.Zero)
+                    continue;
+
+                // Who waits here makes no progress; a rank that does is slow, not lost.
+                if (Progress == seen)
                     Late(operation);
+                seen = Progress;
+                watch.Restart();
             }
         }
     }
@@ -139,6 +149,7 @@ internal sealed class LocalCommunicator(LocalGroup group, int rank) : Communicat
     /// <inheritdoc/>
     public override void AllReduce(Tensor tensor)
     {
+        Tick();
         group.Publish(rank, tensor);
         group.Meet(rank, "AllReduce");
         using var sum = group.Tensors[0]!.clone();
@@ -153,6 +164,7 @@ internal sealed class LocalCommunicator(LocalGroup group, int rank) : Communicat
     /// <inheritdoc/>
     public override Tensor AllGather(Tensor tensor)
     {
+        Tick();
         group.Publish(rank, tensor);
         group.Meet(rank, "AllGather");
         var joined = cat([.. group.Tensors.Select(t => t!)], -1);

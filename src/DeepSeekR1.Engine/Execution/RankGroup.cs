@@ -20,7 +20,7 @@ public sealed class RankGroup : IDisposable
     /// <param name="runners">One per rank, in order.</param>
     /// <param name="group">What their communicators share.</param>
     /// <param name="threadsPerRank">Threads of one operation on each rank.</param>
-    /// <param name="timeout">Longest wait for a rank to come back from a step.</param>
+    /// <param name="timeout">Longest time without progress of a rank that does not come back from a step.</param>
     public RankGroup(IReadOnlyList<ModelRunner> runners, LocalGroup group, int threadsPerRank, TimeSpan timeout)
     {
         _runners = runners;
@@ -32,6 +32,12 @@ public sealed class RankGroup : IDisposable
 
     /// <summary>Rank 0's runner.</summary>
     public ModelRunner Runner => _runners[0];
+
+    /// <summary>Grows while any rank works on a step. Readable from every thread.</summary>
+    public long Progress => _runners.Sum(r => r.Model.Rank.Communicator.Progress);
+
+    /// <summary>The first failure of a rank; null while all is well.</summary>
+    public RankFailedException? Failure => _group.Failure;
 
     /// <summary>Runs a step on all ranks.</summary>
     /// <exception cref="RankFailedException">A rank failed; with several ranks only.</exception>
@@ -99,13 +105,17 @@ public sealed class RankGroup : IDisposable
 
         public void Wait(TimeSpan timeout)
         {
-            if (_done.Wait(timeout))
+            long seen;
+            do
             {
+                seen = _runner.Model.Rank.Communicator.Progress;
+                if (!_done.Wait(timeout))
+                    continue;
                 if (_group.Failure is { } failure)
                     throw failure;
                 return;
             }
-
+            while (_runner.Model.Rank.Communicator.Progress != seen);
             var late = new RankFailedException(_rank, "step", $"Rank {_rank} did not come back from its step within {timeout.TotalSeconds:0} s.");
             _group.Abort(late);
             throw late;

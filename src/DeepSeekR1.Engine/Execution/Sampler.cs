@@ -58,7 +58,7 @@ public static unsafe class Sampler
         var candidates = Edit(logits, row, scratch);
         int token = row.Params.Temperature < GreedyTemperature ? Greedy(candidates) : Draw(candidates, row, scratch);
         if (token < 0)
-            return new SampledToken(-1, float.NaN, 0, null, WhyNothing(logits));
+            return Nothing(logits);
         return row.Params.TopLogprobs is { } count
             ? Score(logits, token, count)
             : new SampledToken(token, float.NaN, 0, null);
@@ -288,12 +288,14 @@ public static unsafe class Sampler
         return top;
     }
 
-    private static string WhyNothing(ReadOnlySpan<float> logits)
+    private static SampledToken Nothing(ReadOnlySpan<float> logits)
     {
+        bool isFault = false;
         foreach (float value in logits)
-            if (float.IsNaN(value) || float.IsPositiveInfinity(value))
-                return "The model produced logits that are not numbers for this request. Try another --dtype, for example float32.";
-        return "No token is left to choose from: the request's masks exclude every token of the vocabulary.";
+            isFault |= float.IsNaN(value) || float.IsPositiveInfinity(value);
+        return new SampledToken(-1, float.NaN, 0, null, isFault
+            ? "The model produced logits that are not numbers for this request. Send it again; if it fails again, try another --dtype, for example float32."
+            : "No token is left to choose from: the request's masks exclude every token of the vocabulary.", isFault);
     }
 
     /// <summary>

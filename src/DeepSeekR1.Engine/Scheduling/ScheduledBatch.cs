@@ -51,4 +51,6 @@ public sealed record StepOutput(IReadOnlyList<SampledToken> Sampled, IReadOnlyLi
 /// <param name="Rank">Number of tokens at least as probable; 0 unless asked for.</param>
 /// <param name="Top">Best tokens of the untouched distribution, best first; null unless asked for.</param>
 /// <param name="Error">Why no token could be chosen; null normally.</param>
-public readonly record struct SampledToken(int TokenId, float Logprob, int Rank, IReadOnlyList<TokenLogprob>? Top, string? Error = null);
+/// <param name="IsModelFault">Whether the model is to blame for the error, not the request.</param>
+public readonly record struct SampledToken(
+    int TokenId, float Logprob, int Rank, IReadOnlyList<TokenLogprob>? Top, string? Error = null, bool IsModelFault = false);

@@ -105,10 +105,10 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
 
     /// <summary>Books the results of the step that <see cref="Schedule"/> made last.</summary>
     /// <param name="sampled">One entry for every part with a sampling row, in order.</param>
-    /// <param name="deliver">Receives every event; a null event means that the sequence failed with the message.</param>
+    /// <param name="deliver">Receives every event; a null event means that the sequence failed with the error of what was sampled.</param>
     /// <param name="scores">One list for every part with scored tokens, in order.</param>
     public void Apply(
-        IReadOnlyList<SampledToken> sampled, Action<Sequence, TokenOutput?, string?> deliver, IReadOnlyList<IReadOnlyList<SampledToken>>? scores = null)
+        IReadOnlyList<SampledToken> sampled, Action<Sequence, TokenOutput?, SampledToken> deliver, IReadOnlyList<IReadOnlyList<SampledToken>>? scores = null)
     {
         for (int i = 0; i < _scoring.Count && scores is not null; i++)
             _scoring[i].AddScores(scores[i]);
@@ -121,7 +121,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
             if (token.Error is not null)
             {
                 Remove(sequence);
-                deliver(sequence, null, token.Error);
+                deliver(sequence, null, token);
                 continue;
             }
 
@@ -130,14 +130,14 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
             if (finish is not null)
                 Remove(sequence);
             float? logprob = sequence.Request.Sampling.TopLogprobs is null ? null : token.Logprob;
-            deliver(sequence, new TokenOutput(token.TokenId, logprob, token.Top, finish, sequence.CachedTokens, sequence.TakeScores()), null);
+            deliver(sequence, new TokenOutput(token.TokenId, logprob, token.Top, finish, sequence.CachedTokens, sequence.TakeScores()), token);
             if (finish is null)
                 Force(sequence, sequence.ForcedAfter(token.TokenId), deliver);
         }
     }
 
     /// <summary>Appends tokens that nobody sampled: they are part of the output and of the work of the next step.</summary>
-    private void Force(Sequence sequence, IReadOnlyList<int> tokens, Action<Sequence, TokenOutput?, string?> deliver)
+    private void Force(Sequence sequence, IReadOnlyList<int> tokens, Action<Sequence, TokenOutput?, SampledToken> deliver)
     {
         bool scored = sequence.Request.Sampling.TopLogprobs is not null;
         foreach (int token in tokens)
@@ -146,7 +146,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
             FinishReason? finish = IsFull(sequence) ? FinishReason.Length : null;
             if (finish is not null)
                 Remove(sequence);
-            deliver(sequence, new TokenOutput(token, scored ? 0f : null, scored ? [] : null, finish, sequence.CachedTokens), null);
+            deliver(sequence, new TokenOutput(token, scored ? 0f : null, scored ? [] : null, finish, sequence.CachedTokens), default);
             if (finish is not null)
                 return;
         }

@@ -41,6 +41,7 @@ public sealed class Sequence
         for (int i = 0; i < PromptLength; i++)
             _tokens[i] = request.PromptIds[i];
         Length = PromptLength;
+        Deadline = request.TimeLimit is { } time ? Environment.TickCount64 + (long)time.TotalMilliseconds : long.MaxValue;
         if (request.ThoughtLimit is not { } limit)
             return;
         _thought = limit.StartsInside ? Thought.Inside : Thought.Ahead;
@@ -88,7 +89,7 @@ public sealed class Sequence
     public long Turn { get; internal set; }
 
     /// <summary>Millisecond of <see cref="Environment.TickCount64"/> at which it ends with what is there.</summary>
-    public long Deadline { get; init; } = long.MaxValue;
+    public long Deadline { get; }
 
     /// <summary>The step that it was last part of.</summary>
     internal long ScheduledStep { get; set; }

@@ -87,6 +87,7 @@ public sealed class Linear : IDisposable
     /// <summary>Applies the layer: x [T, K] to [T, N].</summary>
     public Tensor Forward(Tensor x)
     {
+        _rank.Communicator.Tick();
         var y = _rank.Kernels.Linear(x, Prepared, _addsBias ? _bias?.Value : null);
         if (_sumOverRanks)
             _rank.Communicator.AllReduce(y);

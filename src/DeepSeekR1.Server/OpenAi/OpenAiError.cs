@@ -34,6 +34,7 @@ internal sealed record OpenAiError(
         CapacityException e => new OpenAiError(429, "rate_limit_error", "queue_full", null, e.Message, RetryAfterSeconds: 1),
         BadHttpRequestException { StatusCode: 413 } => TooLarge(null),
         BadHttpRequestException e => Invalid(e.StatusCode, "bad_request", e.Message),
+        StepFailedException e => new OpenAiError(500, "server_error", "step_failed", null, e.Message, RetryAfterSeconds: 1),
         EngineFaultedException e => new OpenAiError(500, "server_error", "engine_fault", null,
             $"The engine failed and answers no more requests: {e.Message} Restart the server; its log holds the details."),
         _ => new OpenAiError(500, "server_error", "internal_error", null, "The server failed on this request; its log holds the details."),

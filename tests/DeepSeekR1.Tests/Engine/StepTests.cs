@@ -99,20 +99,96 @@ public class StepTests(ITestOutputHelper console)
     }
 
     [GoldenFact]
-    public async Task Fault_InAStep_EndsEveryRequestWithAnError()
+    public async Task Fault_InEveryStep_EndsEveryRequestAndThenTheEngine()
     {
         var failing = new CountingKernels { FailAfter = 200 };
         await using var engine = EngineFixture.Load("qwen2", o => o with { WrapKernels = (_, _) => failing, MaxNumSeqs = 2 });
         var streams = Enumerable.Range(0, 6).Select(i => engine.Submit(EngineFixture.Greedy([i + 1, 2, 3], 200))).ToList();
-        foreach (var stream in streams)
+        for (int i = 0; i < streams.Count; i++)
         {
-            var fault = await Assert.ThrowsAsync<EngineFaultedException>(() => EngineFixture.Collect(stream));
+            // Two by two: the first two failed steps end their own requests, the third ends the engine.
+            var fault = await Assert.ThrowsAnyAsync<Exception>(() => EngineFixture.Collect(streams[i]));
+            Assert.IsType(i < 4 ? typeof(StepFailedException) : typeof(EngineFaultedException), fault);
             Assert.Contains("out of luck", fault.Message);
         }
 
         Assert.False(engine.IsHealthy);
         Assert.Throws<EngineFaultedException>(() => engine.Submit(EngineFixture.Greedy([1], 1)));
-        Assert.Equal(0, engine.Snapshot().BlocksUsed);
+        Assert.Equal((0, 2), (engine.Snapshot().BlocksUsed, engine.Snapshot().StepFaults));
+    }
+
+    [GoldenFact]
+    public async Task Fault_InOneStep_EndsItsRequestsAndTheOthersAreAsAlone()
+    {
+        using var golden = new GoldenModel("qwen2", new TorchKernels());
+        var prompts = golden.Prompts.Where(p => p.Ids.Length > 40).ToList();
+        var failing = new CountingKernels { FailAfter = 100, Recovers = true };
+        await using var engine = EngineFixture.Load("qwen2", o => o with { WrapKernels = (_, _) => failing, MaxNumSeqs = 2 });
+        var streams = Enumerable.Range(0, 6).Select(i => engine.Submit(EngineFixture.Greedy(prompts[i % prompts.Count].Ids, 20))).ToList();
+        foreach (var stream in streams.Take(2))
+            await Assert.ThrowsAsync<StepFailedException>(() => EngineFixture.Collect(stream));
+        for (int i = 2; i < 6; i++)
+            Assert.Equal(prompts[i % prompts.Count].Greedy.Take(20), (await EngineFixture.Collect(streams[i])).Select(o => o.TokenId));
+
+        // The cache of before the fault is not read again, and a new one works.
+        var again = await EngineFixture.Collect(engine.Submit(EngineFixture.Greedy(prompts[0].Ids, 20)));
+        Assert.Equal(prompts[0].Greedy.Take(20), again.Select(o => o.TokenId));
+        Assert.True(engine.IsHealthy);
+        Assert.Equal((0, 1), (engine.Snapshot().BlocksUsed, engine.Snapshot().StepFaults));
+    }
+
+    [GoldenTheory]
+    [InlineData(0f)]
+    [InlineData(0.8f)]
+    public async Task NaN_InOneRow_EndsItsSequenceAndTheOthersLive(float temperature)
+    {
+        var kernels = new PoisonKernels();
+        await using var engine = EngineFixture.Load("qwen2", o => o with { WrapKernels = (_, _) => kernels });
+        GenerationRequest Request(int i)
+        {
+            var request = EngineFixture.Greedy([i + 1, 2, 3], 40);
+            return request with { Sampling = request.Sampling with { Temperature = temperature, Seed = 3 } };
+        }
+
+        var lone = new List<int[]>();
+        for (int i = 0; i < 3; i++)
+            lone.Add([.. (await EngineFixture.Collect(engine.Submit(Request(i)))).Select(o => o.TokenId)]);
+        kernels.Armed = true;
+        var streams = Enumerable.Range(0, 3).Select(i => engine.Submit(Request(i))).ToList();
+        int failed = 0;
+        for (int i = 0; i < 3; i++)
+        {
+            try
+            {
+                Assert.Equal(lone[i], (await EngineFixture.Collect(streams[i])).Select(o => o.TokenId));
+            }
+            catch (StepFailedException e)
+            {
+                Assert.Contains("not numbers", e.Message);
+                failed++;
+            }
+        }
+
+        Assert.Equal(1, failed);
+        for (int i = 0; i < 3; i++)
+            Assert.Equal(lone[i], (await EngineFixture.Collect(engine.Submit(Request(i)))).Select(o => o.TokenId));
+        Assert.Equal((0, 0), (engine.Snapshot().BlocksUsed, engine.Snapshot().StepFaults));
+    }
+
+    [GoldenTheory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task LongStep_WhoseRanksWork_IsNotGivenUp(int ranks)
+    {
+        // A step takes several times the timeout, and one rank is slower than the other.
+        await using var engine = EngineFixture.Load("qwen2", o => o with
+        {
+            TensorParallelSize = ranks,
+            RankTimeoutSeconds = 1,
+            WrapKernels = (rank, _) => new SlowKernels(rank == ranks - 1 ? 400 : 0),
+        });
+        Assert.Equal(2, (await EngineFixture.Collect(engine.Submit(EngineFixture.Greedy([1, 2], 2)))).Count);
+        Assert.True(engine.IsHealthy);
     }
 
     [GoldenFact]
@@ -182,7 +258,39 @@ public class StepTests(ITestOutputHelper console)
 
         public int FailAfter { get; init; } = int.MaxValue;
 
+        /// <summary>Fails once only.</summary>
+        public bool Recovers { get; init; }
+
         public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias)
-            => ++Calls > FailAfter ? throw new InvalidOperationException("out of luck") : base.Linear(x, weight, bias);
+            => ++Calls > FailAfter && (!Recovers || Calls == FailAfter + 1) ? throw new InvalidOperationException("out of luck") : base.Linear(x, weight, bias);
+    }
+
+    /// <summary>Once, when armed, the first of several rows of logits is not numbers.</summary>
+    private sealed class PoisonKernels : TorchKernels
+    {
+        public volatile bool Armed;
+
+        public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias)
+        {
+            var y = base.Linear(x, weight, bias);
+            if (Armed && y.shape[1] == 512 && y.shape[0] == 3)
+            {
+                Armed = false;
+                using var row = y.select(0, 0);
+                row.fill_(Scalars.Of(double.NaN));
+            }
+
+            return y;
+        }
+    }
+
+    /// <summary>Takes its time for every product.</summary>
+    private sealed class SlowKernels(int milliseconds) : TorchKernels
+    {
+        public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias)
+        {
+            Thread.Sleep(milliseconds);
+            return base.Linear(x, weight, bias);
+        }
     }
 }

@@ -192,10 +192,10 @@ internal sealed class SchedulerFixture
         _runner.Forget(Scheduler.All, Blocks);
     }
 
-    private void Deliver(Sequence sequence, TokenOutput? output, string? error)
+    private void Deliver(Sequence sequence, TokenOutput? output, SampledToken token)
     {
         if (output is null)
-            _errors.Add(sequence, error!);
+            _errors.Add(sequence, token.Error!);
         else
             _outputs[sequence].Add(output);
     }
