@@ -67,12 +67,16 @@ public sealed class UsageTests(DeepSeekServer server)
     {
         var before = await server.IdleAsync();
         int received = 0;
+
+        // A client that drains what it does not want would read the answer to its end.
+        using (var handler = new SocketsHttpHandler { ResponseDrainTimeout = TimeSpan.Zero })
+        using (var client = new HttpClient(handler) { BaseAddress = server.Server.Address })
         using (var message = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions")
         {
             Content = Http.Body(DeepSeekServer.Chat("slow", "\"stream\":true,\"max_tokens\":200,\"ignore_eos\":true,\"return_token_ids\":true")),
         })
         {
-            using var response = await server.Client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead);
+            using var response = await client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead);
             using var reader = new StreamReader(await response.Content.ReadAsStreamAsync());
             while (received < 10 && await reader.ReadLineAsync() is { } line)
                 if (line.StartsWith("data: {", StringComparison.Ordinal))
