@@ -1,0 +1,140 @@
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using DeepSeekR1.Text;
+
+namespace DeepSeekR1.Evaluation;
+
+/// <summary>How answers are sampled.</summary>
+public sealed record EvalSampling
+{
+    /// <summary>0 is greedy.</summary>
+    public double Temperature { get; init; } = 0.6;
+
+    /// <summary>Nucleus.</summary>
+    public double TopP { get; init; } = 0.95;
+
+    /// <summary>Most tokens of an answer, thought included.</summary>
+    public int MaxTokens { get; init; } = 32_768;
+}
+
+/// <summary>One answer: the thought, when there is one, stands between think tags.</summary>
+public sealed record EvalAnswer(string Response, int Tokens, bool Truncated)
+{
+    /// <summary>Joins thought and answer; a thought that was cut has no end tag.</summary>
+    public static EvalAnswer Of(string reasoning, string content, int tokens, bool truncated)
+    {
+        if (reasoning.Length == 0)
+            return new EvalAnswer(content, tokens, truncated);
+        bool cut = truncated && content.Length == 0;
+        return new EvalAnswer($"<think>\n{reasoning}{(cut ? "" : "\n</think>\n\n")}{content}", tokens, truncated);
+    }
+}
+
+/// <summary>Whoever answers: an engine in this process, or a server. Called by many at once.</summary>
+public interface IEvalModel
+{
+    /// <summary>Answers one question.</summary>
+    Task<EvalAnswer> AnswerAsync(string prompt, EvalSampling sampling, long seed, CancellationToken cancellation);
+}
+
+/// <summary>Answers by an engine in this process, which batches all questions that are under way.</summary>
+public sealed class EngineModel(ChatEngine engine) : IEvalModel
+{
+    /// <inheritdoc/>
+    public async Task<EvalAnswer> AnswerAsync(string prompt, EvalSampling sampling, long seed, CancellationToken cancellation)
+    {
+        var generation = engine.Start(new ChatRequest
+        {
+            Id = "eval",
+            Messages = [new ChatMessage("user", prompt)],
+            Settings = new GenerationSettings { Temperature = (float)sampling.Temperature, TopP = (float)sampling.TopP, DefaultMaxTokens = sampling.MaxTokens, Seed = seed },
+        });
+        StringBuilder reasoning = new(), content = new();
+        AnswerEnd? end = null;
+        try
+        {
+            await foreach (var delta in generation.ReadAsync(cancellation))
+            {
+                reasoning.Append(delta.Reasoning);
+                content.Append(delta.Content);
+                end = delta.End ?? end;
+            }
+        }
+        finally
+        {
+            if (end is null)
+                await generation.AbandonAsync();
+        }
+
+        return EvalAnswer.Of(reasoning.ToString(), content.ToString(), generation.Usage.CompletionTokens, end == AnswerEnd.Length);
+    }
+}
+
+/// <summary>Answers by a server that speaks OpenAI's chat completions; reasoning_content and reasoning are thoughts. 429 and 5xx are tried again.</summary>
+public sealed class HttpModel(HttpClient client, Uri baseUrl, string? model, string? apiKey) : IEvalModel
+{
+    private const int Attempts = 5;
+
+    /// <inheritdoc/>
+    public async Task<EvalAnswer> AnswerAsync(string prompt, EvalSampling sampling, long seed, CancellationToken cancellation)
+    {
+        var body = new JsonObject
+        {
+            ["messages"] = new JsonArray(new JsonObject { ["role"] = "user", ["content"] = prompt }),
+            ["temperature"] = sampling.Temperature,
+            ["top_p"] = sampling.TopP,
+            ["max_tokens"] = sampling.MaxTokens,
+            ["seed"] = seed & int.MaxValue,
+        };
+        if (model is not null)
+            body["model"] = model;
+        for (int attempt = 1; ; attempt++)
+        {
+            using var response = await SendAsync(body, cancellation);
+            string text = await response.Content.ReadAsStringAsync(cancellation);
+            if (response.IsSuccessStatusCode)
+                return Read(text);
+            if (attempt == Attempts || (int)response.StatusCode is not (429 or >= 500))
+                throw new EvalException($"{baseUrl} answered {(int)response.StatusCode}: {(text.Length > 300 ? text[..300] : text)}");
+            await Task.Delay(response.Headers.RetryAfter?.Delta ?? TimeSpan.FromSeconds(attempt), cancellation);
+        }
+    }
+
+    private async Task<HttpResponseMessage> SendAsync(JsonObject body, CancellationToken cancellation)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(baseUrl.ToString().TrimEnd('/') + "/chat/completions"));
+        request.Content = JsonContent.Create(body);
+        if (apiKey is not null)
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", apiKey);
+        try
+        {
+            return await client.SendAsync(request, cancellation);
+        }
+        catch (HttpRequestException e)
+        {
+            throw new EvalException($"{baseUrl} cannot be reached: {e.Message}");
+        }
+    }
+
+    private EvalAnswer Read(string text)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(text);
+            var choice = document.RootElement.GetProperty("choices")[0];
+            var message = choice.GetProperty("message");
+            string reasoning = Text(message, "reasoning_content") ?? Text(message, "reasoning") ?? "";
+            int tokens = document.RootElement.TryGetProperty("usage", out var usage) && usage.TryGetProperty("completion_tokens", out var count) ? count.GetInt32() : 0;
+            return EvalAnswer.Of(reasoning, Text(message, "content") ?? "", tokens, Text(choice, "finish_reason") == "length");
+        }
+        catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or IndexOutOfRangeException)
+        {
+            throw new EvalException($"{baseUrl} did not answer with a chat completion: {e.Message}");
+        }
+    }
+
+    private static string? Text(JsonElement element, string name) => element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+}
