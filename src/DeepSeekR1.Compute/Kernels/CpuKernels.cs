@@ -13,15 +13,18 @@ namespace DeepSeekR1.Compute.Kernels;
 /// </summary>
 public sealed unsafe partial class CpuKernels : TorchKernels
 {
-    /// <summary>Up to this many query rows per sequence attention runs in place; longer chunks are matrix products.</summary>
+    /// <summary>Up to this many query rows per sequence attention runs in place; longer chunks are matrix products, on AVX-512 tiles.</summary>
     private const int MaxRowsInPlace = 8;
+
+    /// <summary>Rows that share a key from which on a tile of keys is worth its transposition.</summary>
+    private const int MinRowsOfTile = 24;
 
     /// <summary>Bytes of scores that a thread may hold.</summary>
     private const long MaxScoreBytes = 64L << 20;
 
     /// <inheritdoc/>
     public override string Description
-        => $"linear: oneDNN packed, quantized weights SIMD up to {MaxFusedRows} rows, else decoded in pieces for libtorch; norm, gate, rope and attention of up to 8 rows: SIMD; longer attention, experts' routing: libtorch; float16: libtorch";
+        => $"linear: oneDNN packed, quantized weights SIMD up to {MaxFusedRows} rows, else decoded in pieces for libtorch; norm, gate, rope and attention: SIMD (long attention: libtorch without AVX-512); experts' routing, float16: libtorch";
 
     /// <summary>These kernels where the processor has what they need, else the reference.</summary>
     /// <param name="dynamicActivations">See <see cref="KernelSet.DynamicActivations"/>.</param>
@@ -157,10 +160,16 @@ public sealed unsafe partial class CpuKernels : TorchKernels
             return base.PagedAttention(q, keys, values, valueWidth, batch, scale);
         using var dense = q.contiguous();
         var result = empty([q.shape[0], q.shape[1], valueWidth], q.dtype);
-        var inPlace = new List<PagedSequence>();
+        var (inPlace, tiled) = (new List<PagedSequence>(), new List<PagedSequence>());
         for (int i = 0; i < batch.Sequences.Count; i++)
         {
             var sequence = batch.Sequences[i];
+            if (TiledAttention.IsSupported && sequence.QueryLength * (q.shape[1] / keys.shape[1]) >= MinRowsOfTile)
+            {
+                tiled.Add(sequence);
+                continue;
+            }
+
             long scoreBytes = sizeof(float) * (long)sequence.QueryLength * (q.shape[1] / keys.shape[1]) * sequence.ContextLength;
             if (sequence.QueryLength <= MaxRowsInPlace && scoreBytes <= MaxScoreBytes)
             {
@@ -173,9 +182,37 @@ public sealed unsafe partial class CpuKernels : TorchKernels
             place.copy_(rows);
         }
 
+        if (tiled.Count > 0)
+            AttendTiled(dense, keys, values, result, tiled, batch.BlockSize, scale);
         if (inPlace.Count > 0)
             AttendInPlace(dense, keys, values, result, inPlace, batch.BlockSize, (float)scale);
         return result;
+    }
+
+    /// <inheritdoc/>
+    public override Tensor DenseAttention(Tensor q, Tensor k, Tensor v, double scale)
+    {
+        bool isTiled = TiledAttention.IsSupported && IsSupported(q.dtype) && k.dtype == q.dtype && v.dtype == q.dtype && !q.requires_grad
+            && k.stride(2) == 1 && v.stride(2) == 1 && q.shape[0] * (q.shape[1] / k.shape[1]) >= MinRowsOfTile;
+        if (!isTiled)
+            return base.DenseAttention(q, k, v, scale);
+        using var dense = q.contiguous();
+        var result = empty([q.shape[0], q.shape[1], v.shape[2]], q.dtype);
+        AttendTiled(dense, k, v, result, [new PagedSequence(0, (int)q.shape[0], (int)k.shape[0], default)], 0, scale);
+        return result;
+    }
+
+    private static void AttendTiled(Tensor q, Tensor keys, Tensor values, Tensor result, List<PagedSequence> sequences, int blockSize, double scale)
+    {
+        var layout = new AttentionLayout(
+            (int)q.shape[1], (int)keys.shape[1], (int)q.shape[2], (int)result.shape[2],
+            keys.stride(0), keys.stride(1), values.stride(0), values.stride(1), blockSize, (float)scale);
+        var (queries, output) = ((nint)TorchShim.Data(q), (nint)TorchShim.Data(result));
+        var (keyData, valueData) = ((nint)TorchShim.Data(keys), (nint)TorchShim.Data(values));
+        if (q.dtype == ScalarType.BFloat16)
+            TiledAttention.Attend<ushort>(queries, keyData, valueData, output, layout, sequences);
+        else
+            TiledAttention.Attend<float>(queries, keyData, valueData, output, layout, sequences);
     }
 
     /// <summary>
