@@ -36,7 +36,7 @@ public sealed class DecoderLayer : IDisposable
         using var middle = x.Plus(attended);
         using var feedForwardInput = _feedForwardNorm.Forward(middle);
         if (_feedForward is MoeLayer moe)
-            moe.ObserveRouting = context.ObserveRouting;
+            (moe.ObserveRouting, moe.ObserveRouterLogits) = (context.ObserveRouting, context.ObserveRouterLogits);
         using var output = _feedForward.Forward(feedForwardInput);
         return middle.Plus(output).MoveToOuterDisposeScope();
     }

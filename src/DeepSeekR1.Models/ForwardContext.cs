@@ -33,4 +33,7 @@ public sealed record ForwardContext(Tensor Positions, AttentionBackend Attention
 
     /// <summary>Called with (layer, experts, weights) after every routing; for tests and diagnosis.</summary>
     public Action<int, Tensor, Tensor>? ObserveRouting { get; init; }
+
+    /// <summary>Called with (layer, router logits [T, experts], experts [T, TopK]) at every routing; for balance losses and bias updates in training.</summary>
+    public Action<int, Tensor, Tensor>? ObserveRouterLogits { get; init; }
 }

@@ -102,6 +102,29 @@ public sealed class Weight(RankContext rank, long[] shape, WeightForm form = Wei
     /// <summary>Bytes that it takes in memory now.</summary>
     public long Bytes => _prepared?.Bytes ?? (_value is { } value ? value.numel() * value.element_size() : 0);
 
+    /// <summary>The numbers as one dense tensor [Shape], shared with the layer; for training.</summary>
+    /// <exception cref="InvalidOperationException">The weight is packed, quantized or not loaded.</exception>
+    public Tensor Parameter => _value ?? (_prepared is { IsPacked: false, Parts: null } dense
+        ? dense.Data
+        : throw new InvalidOperationException("Only a loaded, dense weight can be trained."));
+
+    /// <summary>How often the numbers were replaced: for those who keep a copy.</summary>
+    public int Version { get; private set; }
+
+    /// <summary>Replaces all numbers by those of a dense tensor of the same shape, in place: whoever holds the prepared weight sees the new ones.</summary>
+    /// <exception cref="InvalidOperationException">The weight is quantized or not loaded.</exception>
+    public void Assign(Tensor numbers)
+    {
+        using var typed = numbers.to(Type).to(rank.Device);
+        Version++;
+        if (_prepared is { IsPacked: true })
+            using (var fresh = rank.Kernels.Prepare(typed))
+                _prepared.TakeFrom(fresh);
+        else
+            using (no_grad())
+                Parameter.copy_(typed);
+    }
+
     /// <summary>Takes a part: rows of a matrix or a run of a vector. The argument stays the caller's.</summary>
     public void Fill(long row, Tensor part)
     {

@@ -8,7 +8,7 @@ namespace DeepSeekR1.Compute.Kernels;
 /// </summary>
 public sealed class LinearWeight : IDisposable
 {
-    private readonly Tensor? _data;
+    private Tensor? _data;
 
     /// <summary>Takes over a dense [N, K] weight, or an opaque packed copy of one.</summary>
     public LinearWeight(Tensor data, bool isPacked) => (_data, IsPacked) = (data, isPacked);
@@ -24,6 +24,15 @@ public sealed class LinearWeight : IDisposable
 
     /// <summary>The quantized matrices; null for a dense or packed weight.</summary>
     public IReadOnlyList<QuantizedTensor>? Parts { get; }
+
+    /// <summary>Takes the data of another weight of the same kind in place of its own, which is freed; the other is empty afterwards.</summary>
+    public void TakeFrom(LinearWeight other)
+    {
+        if (IsPacked != other.IsPacked || Parts is not null || other.Parts is not null)
+            throw new InvalidOperationException("Only a dense or packed weight can be replaced, by one of its kind.");
+        _data?.Dispose();
+        (_data, other._data) = (other._data, null);
+    }
 
     /// <summary>Bytes that the weight takes in memory.</summary>
     public long Bytes => Parts?.Sum(p => p.Bytes) ?? (IsPacked ? TorchShim.PackedBytes(Data) : Data.numel() * Data.element_size());
@@ -69,6 +78,9 @@ public abstract class KernelSet
 
     /// <summary>Which implementation serves which operation: one line for the log.</summary>
     public abstract string Description { get; }
+
+    /// <summary>Whether <see cref="Prepare"/> changes the layout of a dense weight of this type; if not, <see cref="Linear"/> reads dense weights.</summary>
+    public virtual bool Packs(ScalarType type) => false;
 
     /// <summary>
     /// Takes a dense [N, K] weight into the form that <see cref="Linear"/> reads. The argument stays the caller's; the result

@@ -131,6 +131,8 @@ public sealed class MlaAttention : IAttention
     /// <summary>Computes every sequence in its form and puts the rows back in order.</summary>
     private Tensor Attend(Tensor nope, Tensor rope, ForwardContext context)
     {
+        if (context.Attention.HoldsWholeSequences && context.MlaForm != MlaForm.Absorbed)
+            return AttendWhole(nope, rope, context.Attention);
         var sequences = context.Attention.Sequences;
         var naive = new List<int>();
         var absorbed = new List<int>();
@@ -173,12 +175,9 @@ public sealed class MlaAttention : IAttention
         var latents = sequences.ConvertAll(i => backend.Latent(_layer, i));
         using var all = latents.Count == 1 ? latents[0].alias() : cat(latents);
         latents.ForEach(l => l.Dispose());
-        using var compressed = all.narrow(-1, 0, _mla.LatentRank);
-        using var expanded = _rank.Kernels.Linear(compressed, _latentUp.Prepared, null).view(all.shape[0], _heads, -1); // [L, H, N + V]
-        using var sharedKey = all.narrow(-1, _mla.LatentRank, _mla.RopeWidth).unsqueeze(1).expand(-1, _heads, -1);
-        using var keyNope = expanded.narrow(-1, 0, _mla.NopeWidth);
-        using var keys = cat([keyNope, sharedKey], -1);
-        using var values = expanded.narrow(-1, _mla.NopeWidth, _mla.ValueWidth);
+        var (k0, v0) = Expand(all);
+        using var keys = k0;
+        using var values = v0;
         using var queries = cat([nope, rope], -1);
         long start = 0;
         foreach (int i in sequences)
@@ -190,6 +189,31 @@ public sealed class MlaAttention : IAttention
             results[i] = _rank.Kernels.DenseAttention(q, k, v, _scale);
             start += sequence.ContextLength;
         }
+    }
+
+    /// <summary>Every sequence is whole: the step's own latents are expanded, and the backend attends to all of them at once.</summary>
+    private Tensor AttendWhole(Tensor nope, Tensor rope, AttentionBackend backend)
+    {
+        using var latent = backend.AllLatents(_layer);
+        var (k, v) = Expand(latent);
+        using (k)
+        using (v)
+        {
+            using var queries = cat([nope, rope], -1);
+            return backend.Attend(_layer, queries, k, v, _scale);
+        }
+    }
+
+    /// <summary>Latent rows [L, R + P] to keys [L, H, N + P] and values [L, H, V].</summary>
+    private (Tensor Keys, Tensor Values) Expand(Tensor latents)
+    {
+        using var compressed = latents.narrow(-1, 0, _mla.LatentRank);
+        using var product = _rank.Kernels.Linear(compressed, _latentUp.Prepared, null);
+        using var expanded = product.view(latents.shape[0], _heads, -1); // [L, H, N + V]
+        using var shared = latents.narrow(-1, _mla.LatentRank, _mla.RopeWidth);
+        using var sharedKey = shared.unsqueeze(1).expand(-1, _heads, -1);
+        using var keyNope = expanded.narrow(-1, 0, _mla.NopeWidth);
+        return (cat([keyNope, sharedKey], -1), expanded.narrow(-1, _mla.NopeWidth, _mla.ValueWidth));
     }
 
     /// <summary>The absorbed form for the rows of the named sequences: [t, H, V].</summary>

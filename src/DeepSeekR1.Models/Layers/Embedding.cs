@@ -20,6 +20,7 @@ public sealed class Embedding : IDisposable
     private readonly Weight _table;
     private readonly Linear? _head;
     private Compute.Kernels.LinearWeight? _tiedHead;
+    private int _tiedVersion;
 
     /// <summary>Declares both ends.</summary>
     public Embedding(RankContext rank, int vocabulary, int hidden, bool tied)
@@ -57,8 +58,7 @@ public sealed class Embedding : IDisposable
     /// <summary>States [R, hidden] to logits [R, vocabulary] float32, the same on every rank.</summary>
     public Tensor Logits(Tensor states)
     {
-        // A tied head is the embedding in the kernels' form, made on first use: a second copy where the kernels pack.
-        var weight = _head?.Prepared ?? (_tiedHead ??= _rank.Kernels.Prepare(_table.Value));
+        var weight = _head?.Prepared ?? TiedHead();
         using var own = _rank.Kernels.Linear(states, weight, null);
         if (_rank.WorldSize == 1)
             return own.to(ScalarType.Float32, copy: true);
@@ -77,6 +77,20 @@ public sealed class Embedding : IDisposable
         _table.Dispose();
         _head?.Dispose();
         _tiedHead?.Dispose();
+    }
+
+    /// <summary>The embedding as an output layer: itself where kernels read dense weights, else a packed copy that follows its changes.</summary>
+    private Compute.Kernels.LinearWeight TiedHead()
+    {
+        if (!_rank.Kernels.Packs(_table.Value.dtype))
+            return new Compute.Kernels.LinearWeight(_table.Value, false);
+        if (_tiedHead is null || _tiedVersion != _table.Version)
+        {
+            _tiedHead?.Dispose();
+            (_tiedHead, _tiedVersion) = (_rank.Kernels.Prepare(_table.Value), _table.Version);
+        }
+
+        return _tiedHead;
     }
 
     private Tensor Unpad(Tensor all, int widest)

@@ -78,6 +78,9 @@ public sealed class MoeLayer : IFeedForward
     /// <summary>Called with (layer, experts, weights) after every routing; for tests and diagnosis.</summary>
     internal Action<int, Tensor, Tensor>? ObserveRouting { get; set; }
 
+    /// <summary>Called with (layer, logits, experts) after every routing; for training.</summary>
+    internal Action<int, Tensor, Tensor>? ObserveRouterLogits { get; set; }
+
     /// <inheritdoc/>
     public Tensor Forward(Tensor x)
     {
@@ -120,6 +123,8 @@ public sealed class MoeLayer : IFeedForward
     {
         using var wide = x.to(ScalarType.Float32);
         using var logits = nn.functional.linear(wide, _routerWeight.Value);
-        return _rank.Kernels.Route(logits, _routerBias.Value, _moe.Rule);
+        var chosen = _rank.Kernels.Route(logits, _routerBias.Value, _moe.Rule);
+        ObserveRouterLogits?.Invoke(_layer, logits, chosen.Experts);
+        return chosen;
     }
 }
