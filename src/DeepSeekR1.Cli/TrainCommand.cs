@@ -1,0 +1,106 @@
+using System.CommandLine;
+using System.Globalization;
+using DeepSeekR1.Engine;
+using DeepSeekR1.Training;
+using DeepSeekR1.Training.Arithmetic;
+using DeepSeekR1.Training.Sft;
+
+namespace DeepSeekR1.Cli;
+
+/// <summary>The verb <c>train</c>: supervised training, reinforcement learning, and the data of the bundled model.</summary>
+internal static class TrainCommand
+{
+    private const string DefaultRecipe = "r1-tiny";
+
+    /// <summary>The verb with its verbs.</summary>
+    public static Command Create() => new("train", "Train a model") { Sft() };
+
+    private static Command Sft()
+    {
+        var (config, recipe, model, output, set) = Common();
+        var command = new Command("sft", "Supervised training on dialogues; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set };
+        command.SetAction((parsed, cancellation) => Task.Run(
+            () => RunSft(Read<SftOptions>(parsed, "sft", config, recipe, model, output, set), cancellation), CancellationToken.None));
+        return command;
+    }
+
+    private static (Option<string?> Config, Option<string?> Recipe, Option<string?> Model, Option<string?> Output, Option<string[]> Set) Common() => (
+        new("--config") { Description = "JSON file of options", HelpName = "FILE" },
+        new("--recipe") { Description = $"Built-in options instead of a file: {DefaultRecipe}", HelpName = "NAME" },
+        new("--model") { Description = "Checkpoint folder to start from (model_name_or_path)", HelpName = "DIR" },
+        new("--output") { Description = "Folder for checkpoints, metrics and the result (output_dir)", HelpName = "DIR" },
+        new("--set") { Description = "One option of the file, for example learning_rate=1e-3; may be repeated", HelpName = "FIELD=VALUE", DefaultValueFactory = _ => [] });
+
+    private static T Read<T>(
+        ParseResult parsed, string kind, Option<string?> config, Option<string?> recipe, Option<string?> model, Option<string?> output, Option<string[]> set)
+        where T : TrainingOptions
+    {
+        var (file, name) = (parsed.GetValue(config), parsed.GetValue(recipe));
+        if ((file is null) == (name is null))
+            throw new UsageException($"Give either --config FILE or --recipe NAME (built in: {DefaultRecipe}).");
+        var overrides = new List<(string, string)>();
+        foreach (var pair in parsed.GetValue(set)!)
+        {
+            int at = pair.IndexOf('=', StringComparison.Ordinal);
+            if (at <= 0)
+                throw new UsageException($"--set '{pair}' is not FIELD=VALUE, for example learning_rate=1e-3.");
+            overrides.Add((pair[..at], pair[(at + 1)..]));
+        }
+
+        if (parsed.GetValue(model) is { } start)
+            overrides.Add(("model_name_or_path", Quoted(start)));
+        if (parsed.GetValue(output) is { } folder)
+            overrides.Add(("output_dir", Quoted(folder)));
+        if (file is not null)
+        {
+            if (!File.Exists(file))
+                throw new UsageException($"--config '{file}' does not exist.");
+            return TrainingOptions.Parse<T>(File.ReadAllText(file), overrides);
+        }
+
+        return FromRecipe<T>(name!, kind, overrides);
+    }
+
+    /// <summary>Built-in options; the folder to start from is written beside the output if none is named.</summary>
+    private static T FromRecipe<T>(string name, string kind, List<(string Field, string Value)> overrides)
+        where T : TrainingOptions
+    {
+        string text;
+        try
+        {
+            text = ArithmeticModel.Recipe($"{name}.{kind}.json");
+        }
+        catch (FileNotFoundException)
+        {
+            throw new UsageException($"--recipe '{name}' is not built in for {kind}; there is: {DefaultRecipe}.");
+        }
+
+        string output = overrides.LastOrDefault(o => o.Field == "output_dir").Value is { } given
+            ? System.Text.Json.JsonSerializer.Deserialize<string>(given)!
+            : Path.Combine("runs", $"{name}-{kind}");
+        overrides.Insert(0, ("output_dir", Quoted(output)));
+        if (kind == "sft" && !overrides.Exists(o => o.Field == "model_name_or_path"))
+        {
+            string start = Path.Combine(output, "start");
+            if (!File.Exists(Path.Combine(start, "tokenizer_config.json")))
+                ArithmeticModel.Write(start, ArithmeticModel.Recipe($"{name}.config.json"), seed: 1);
+            overrides.Insert(0, ("model_name_or_path", Quoted(start)));
+        }
+
+        return TrainingOptions.Parse<T>(text, overrides);
+    }
+
+    private static int RunSft(SftOptions options, CancellationToken cancellation)
+    {
+        Console.Error.WriteLine($"{options.OutputDir}: {options.MaxSteps} steps of {options.TokensPerStep} tokens, {options.NumThreads} thread(s)");
+        bool finished = new SftTrainer(options).Run(
+            m => Console.Error.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"step {m.Step}/{options.MaxSteps}  loss {m.Loss:0.0000}  mtp {m.MtpLoss:0.0000}  norm {m.GradNorm:0.00}  rate {m.LearningRate:0.00e+0}  load {m.ExpertLoad:0.00}  {m.Tokens:N0} tokens  {m.TokensPerSecond:N0} tokens/s  {m.Seconds:N0} s")),
+            cancellation);
+        Console.WriteLine(finished ? $"{options.OutputDir}: done." : $"{options.OutputDir}: stopped with a checkpoint; start the same command again to go on.");
+        return ExitCodes.Ok;
+    }
+
+    private static string Quoted(string text) => System.Text.Json.JsonSerializer.Serialize(text);
+}

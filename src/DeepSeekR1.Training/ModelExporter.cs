@@ -1,0 +1,36 @@
+using DeepSeekR1.Compute;
+using DeepSeekR1.Models;
+using DeepSeekR1.Models.Checkpoints;
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Training;
+
+/// <summary>Writes a trained model's weights as a hub checkpoint: one safetensors file, hub names, routers' biases in float32.</summary>
+public static class ModelExporter
+{
+    /// <summary>Writes or replaces a file at once. The model must hold all weights on one rank.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="path">The file.</param>
+    /// <param name="type">Type of the numbers in the file.</param>
+    public static void WriteWeights(CausalLm model, string path, DType type)
+    {
+        if (model.Rank.WorldSize != 1)
+            throw new ArgumentException("Only a model on one rank holds all of its weights.", nameof(model));
+        using var mode = no_grad();
+        CheckpointWriter.Write(
+            path,
+            [.. model.Weights.Select(spec => new TensorLayout(spec.Name, spec.Shape, [TypeOf(spec, type)]))],
+            model.Weights.Select(spec => Numbers(spec, TypeOf(spec, type))));
+    }
+
+    private static DType TypeOf(WeightSpec spec, DType type)
+        => spec.Name.EndsWith(TrainableWeights.RouterBias, StringComparison.Ordinal) ? DType.Float32 : type;
+
+    private static Tensor Numbers(WeightSpec spec, DType type)
+    {
+        using var rows = spec.Target.Parameter.narrow(0, spec.TargetRow, spec.Shape[0]);
+        using var own = rows.detach();
+        using var typed = own.to(type.ToScalarType(), copy: true);
+        return typed.cpu();
+    }
+}

@@ -1,0 +1,151 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json;
+using DeepSeekR1.Compute;
+using DeepSeekR1.Engine;
+using DeepSeekR1.Models;
+using DeepSeekR1.Training.Arithmetic;
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Training.Sft;
+
+/// <summary>One line of metrics.</summary>
+/// <param name="Step">Optimizer steps done.</param>
+/// <param name="Loss">Mean cross entropy of learned tokens since the last line, in nats.</param>
+/// <param name="MtpLoss">The same for the head that predicts one token more; 0 without it.</param>
+/// <param name="GradNorm">Mean length of the gradient.</param>
+/// <param name="LearningRate">Rate of the last step.</param>
+/// <param name="ExpertLoad">Mean of the largest load of an expert over the mean load.</param>
+/// <param name="Tokens">Tokens since the beginning.</param>
+/// <param name="TokensPerSecond">Since the last line.</param>
+/// <param name="Seconds">Of all runs.</param>
+public sealed record SftMetrics(
+    long Step, double Loss, double MtpLoss, double GradNorm, double LearningRate, double ExpertLoad, long Tokens, double TokensPerSecond, double Seconds);
+
+/// <summary>
+/// Supervised training on dialogues: cross entropy of the completions. Goes on from the newest checkpoint in output_dir, exactly, when there is one. One thread of its
+/// own; ends early on cancellation or when max_minutes are over, with a checkpoint.
+/// </summary>
+public sealed class SftTrainer(SftOptions options)
+{
+    private const string MetricsFile = "metrics.jsonl";
+    private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+
+    /// <summary>Runs to the end, or to the time limit.</summary>
+    /// <param name="report">Receives every line of metrics.</param>
+    /// <param name="cancellation">Ends the run after the current step.</param>
+    /// <returns>True when all steps are done.</returns>
+    /// <exception cref="StartupException">An option or file does not allow training.</exception>
+    /// <exception cref="TrainingException">A number is not finite, or the disk is full.</exception>
+    public bool Run(Action<SftMetrics>? report = null, CancellationToken cancellation = default)
+    {
+        Directory.CreateDirectory(options.OutputDir);
+        TorchRuntime.SetThreads(options.NumThreads);
+        using var scope = NewDisposeScope();
+        using var model = ModelSource.Open(
+            options.ModelNameOrPath, options.Dtype == "bfloat16" ? ScalarType.BFloat16 : ScalarType.Float32, options.InitializerRange, options.Seed, options.MtpWeight > 0);
+        using var loop = new TrainingLoop(model, options);
+        var state = Resume(model, loop);
+        var encoder = new SampleEncoder(options.ModelNameOrPath);
+        var full = Source(encoder, options.Mix);
+        var easy = options.Curriculum > 0 ? Source(encoder, options.Mix with { MaxDigits = Math.Min(3, options.Mix.MaxDigits) }) : full;
+        var window = new Window();
+        var clock = Stopwatch.StartNew();
+        double before = state.Seconds;
+        long next = state.NextSample;
+        while (loop.Step < options.MaxSteps && !cancellation.IsCancellationRequested && !(options.MaxMinutes > 0 && clock.Elapsed.TotalMinutes >= options.MaxMinutes))
+        {
+            var stream = new SampleStream(loop.Step < options.Curriculum * options.MaxSteps ? easy : full, options.TokensPerStep, options.MicroBatchTokens, next);
+            var batches = stream.NextStep();
+            var done = Step(model, loop, batches, window);
+            next = stream.NextSample;
+            state = state with
+            {
+                Step = loop.Step,
+                NextSample = next,
+                Tokens = state.Tokens + batches.Sum(b => b.Ids.Length),
+                Targets = state.Targets + batches.Sum(b => b.Targets.Length),
+                Seconds = before + clock.Elapsed.TotalSeconds,
+            };
+            if (loop.Step % options.LoggingSteps == 0 || loop.Step == options.MaxSteps)
+                Log(window.Take(done, state), report);
+            if (options.SaveSteps > 0 && loop.Step % options.SaveSteps == 0 && loop.Step < options.MaxSteps)
+                TrainingCheckpoint.Save(options.OutputDir, model, loop, state, options.SaveTotalLimit);
+        }
+
+        TrainingCheckpoint.Save(options.OutputDir, model, loop, state, options.SaveTotalLimit);
+        Export(model);
+        return loop.Step >= options.MaxSteps;
+    }
+
+    private StepReport Step(CausalLm model, TrainingLoop loop, IReadOnlyList<MicroBatch> batches, Window window)
+    {
+        long targets = batches.Sum(b => (long)b.Targets.Length);
+        var lossOptions = new LossOptions { MtpWeight = options.MtpWeight, BalanceWeight = options.BalanceWeight };
+        return loop.Run(batches.Select<MicroBatch, Func<Tensor>>(batch => () =>
+        {
+            var loss = LanguageModelLoss.Compute(model, batch, targets, lossOptions, loop.Load);
+            window.Add(loss, batch.Ids.Length);
+            return loss.Total;
+        }));
+    }
+
+    private TrainingState Resume(CausalLm model, TrainingLoop loop)
+    {
+        if (TrainingCheckpoint.Latest(options.OutputDir) is not { } latest)
+            return new TrainingState { Step = 0, NextSample = 0 };
+        return TrainingCheckpoint.Restore(latest, model, loop);
+    }
+
+    private ISampleSource Source(SampleEncoder encoder, ArithmeticMix mix)
+        => new ArithmeticSource(new ArithmeticGenerator(options.Seed, mix), encoder, options.MaxLength);
+
+    private void Log(SftMetrics metrics, Action<SftMetrics>? report)
+    {
+        File.AppendAllText(Path.Combine(options.OutputDir, MetricsFile), JsonSerializer.Serialize(metrics, Json) + "\n");
+        report?.Invoke(metrics);
+    }
+
+    /// <summary>The result as a checkpoint folder that the server loads.</summary>
+    private void Export(CausalLm model)
+    {
+        foreach (var file in ModelSource.SideFiles)
+            if (File.Exists(Path.Combine(options.ModelNameOrPath, file)) && Path.GetFullPath(options.ModelNameOrPath) != Path.GetFullPath(options.OutputDir))
+                File.Copy(Path.Combine(options.ModelNameOrPath, file), Path.Combine(options.OutputDir, file), overwrite: true);
+        ModelExporter.WriteWeights(model, Path.Combine(options.OutputDir, ModelSource.WeightsFile), DType.BFloat16);
+        File.WriteAllText(Path.Combine(options.OutputDir, "training_options.json"), options.ToJson() + "\n");
+    }
+
+    /// <summary>Sums since the last line of metrics.</summary>
+    private sealed class Window
+    {
+        private readonly Stopwatch _clock = Stopwatch.StartNew();
+        private double _loss, _mtp, _norm, _load;
+        private long _targets, _tokens, _steps;
+
+        public void Add(LossResult loss, int tokens)
+        {
+            _loss += loss.CrossEntropySum;
+            _mtp += loss.MtpSum;
+            _targets += loss.TargetCount;
+            _tokens += tokens;
+        }
+
+        public SftMetrics Take(StepReport last, TrainingState state)
+        {
+            var metrics = new SftMetrics(
+                last.Step,
+                _loss / Math.Max(1, _targets),
+                _mtp / Math.Max(1, _targets),
+                last.GradNorm,
+                last.LearningRate,
+                last.ExpertLoad,
+                state.Tokens,
+                _tokens / _clock.Elapsed.TotalSeconds,
+                state.Seconds);
+            (_loss, _mtp, _norm, _load, _targets, _tokens, _steps) = (0, 0, 0, 0, 0, 0, 0);
+            _clock.Restart();
+            return metrics;
+        }
+    }
+}
