@@ -13,7 +13,7 @@ internal static class TrainCommand
     private const string DefaultRecipe = "r1-tiny";
 
     /// <summary>The verb with its verbs.</summary>
-    public static Command Create() => new("train", "Train a model") { Sft() };
+    public static Command Create() => new("train", "Train a model") { Sft(), Data() };
 
     private static Command Sft()
     {
@@ -21,6 +21,32 @@ internal static class TrainCommand
         var command = new Command("sft", "Supervised training on dialogues; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set };
         command.SetAction((parsed, cancellation) => Task.Run(
             () => RunSft(Read<SftOptions>(parsed, "sft", config, recipe, model, output, set), cancellation), CancellationToken.None));
+        return command;
+    }
+
+    private static Command Data()
+    {
+        var output = new Argument<string>("FILE") { Description = "JSONL file to write" };
+        var count = new Option<int>("--count") { Description = "Lines to write", HelpName = "N", DefaultValueFactory = _ => 1000 };
+        var seed = new Option<long>("--seed") { Description = "Seed of the generator", HelpName = "N", DefaultValueFactory = _ => 1 };
+        var first = new Option<long>("--first") { Description = "Number of the first dialogue", HelpName = "N" };
+        var split = new Option<string?>("--held-out") { Description = $"Write held-out problems of a set instead: {string.Join(", ", ArithmeticData.SplitNames)}", HelpName = "SET" };
+        var command = new Command("data", "Write dialogues of the built-in arithmetic generator") { output, count, seed, first, split };
+        command.SetAction(parsed =>
+        {
+            string path = parsed.GetValue(output)!;
+            int lines = parsed.GetValue(count);
+            if (lines < 1)
+                throw new UsageException($"--count is {lines}; it must be at least 1.");
+            if (parsed.GetValue(split) is not { } set)
+                ArithmeticData.WriteTraining(path, new ArithmeticGenerator(parsed.GetValue(seed)), parsed.GetValue(first), lines);
+            else if (ArithmeticData.SplitNames.Contains(set))
+                ArithmeticData.WriteHeldOut(path, parsed.GetValue(seed), set, lines);
+            else
+                throw new UsageException($"--held-out '{set}' is unknown; the sets are {string.Join(", ", ArithmeticData.SplitNames)}.");
+            Console.WriteLine($"{path}: {lines} lines");
+            return ExitCodes.Ok;
+        });
         return command;
     }
 

@@ -238,23 +238,33 @@ public class TorchKernels : KernelSet
     {
         var result = zeros_like(x);
         var rowsOf = RowsByExpert(experts, local.Count, firstExpert);
-        using var flatWeights = weights.reshape(-1);
+        var picks = rowsOf.SelectMany(rows => rows ?? []).ToArray();
+        if (picks.Length == 0)
+            return result;
+
+        // Rows are gathered once, expert after expert, and added back once: with gradients every gather costs a tensor of x's size.
+        using var pick = tensor(picks, ScalarType.Int64, x.device);
+        using var rows = pick.div(Scalars.Of(weights.shape[1]), RoundingMode.floor);
+        using var gathered = x.index_select(0, rows);
+        var inputs = gathered.split([.. rowsOf.Where(r => r is not null).Select(r => (long)r!.Count)]);
+        var outputs = new List<Tensor>(inputs.Length);
         for (int e = 0; e < local.Count; e++)
         {
-            if (rowsOf[e] is not { Count: > 0 } picks)
+            if (rowsOf[e] is null)
                 continue;
-            using var pick = tensor(picks, ScalarType.Int64, x.device);
-            using var rows = pick.div(Scalars.Of(weights.shape[1]), RoundingMode.floor);
-            using var input = x.index_select(0, rows);
+            using var input = inputs[outputs.Count];
             using var gateUp = Linear(input, local[e].GateUp, null);
             using var active = SiluMultiply(gateUp);
-            using var output = Linear(active, local[e].Down, null);
-            using var weight = flatWeights.index_select(0, pick).unsqueeze(1);
-            using var weighted = (output * weight).to(x.dtype);
-            result = result.index_add_(0, rows, weighted, Scalars.Of(1L));
+            outputs.Add(Linear(active, local[e].Down, null));
         }
 
-        return result;
+        using var output = Join(outputs);
+        using var flatWeights = weights.reshape(-1);
+        using var picked = flatWeights.index_select(0, pick);
+        using var weight = picked.unsqueeze(1);
+        using var product = output * weight;
+        using var weighted = product.to(x.dtype);
+        return result.index_add_(0, rows, weighted, Scalars.Of(1L));
     }
 
     /// <summary>

@@ -121,7 +121,8 @@ public sealed class Trace
         if (order == 0)
             return 0;
         var (high, low) = order > 0 ? (a, b) : (b, a);
-        Line($"{high}-{low}:");
+        if (order < 0)
+            Line($"{high}-{low}:");
         long borrow = 0, power = 1;
         string digits = "";
         for (int i = 0; i < Problem.Length(high); i++, power *= 10)

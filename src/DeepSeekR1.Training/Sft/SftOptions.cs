@@ -20,6 +20,9 @@ public sealed record SftOptions : TrainingOptions
     /// <summary>Weight of predicting the token after the next one; needs num_nextn_predict_layers of at least 1.</summary>
     public double MtpWeight { get; init; }
 
+    /// <summary>The head for one token more learns in one of so many steps: it costs half of the time, and follows the model with less.</summary>
+    public int MtpEvery { get; init; } = 1;
+
     /// <inheritdoc/>
     public override void Check()
     {
@@ -27,6 +30,7 @@ public sealed record SftOptions : TrainingOptions
         Require(Dataset.Length > 0, "dataset", Dataset, "a JSONL file or 'arithmetic'");
         Require(Curriculum is >= 0 and <= 1, "curriculum", Curriculum, "0 to 1");
         Require(MaxLength >= 2, "max_length", MaxLength, "at least 2");
+        Require(MtpEvery >= 1, "mtp_every", MtpEvery, "at least 1");
         Require(MtpWeight >= 0, "mtp_weight", MtpWeight, "at least 0");
     }
 }

@@ -81,11 +81,12 @@ public sealed class SftTrainer(SftOptions options)
     private StepReport Step(CausalLm model, TrainingLoop loop, IReadOnlyList<MicroBatch> batches, Window window)
     {
         long targets = batches.Sum(b => (long)b.Targets.Length);
-        var lossOptions = new LossOptions { MtpWeight = options.MtpWeight, BalanceWeight = options.BalanceWeight };
+        bool withMtp = loop.Step % options.MtpEvery == 0;
+        var lossOptions = new LossOptions { MtpWeight = withMtp ? options.MtpWeight : 0, BalanceWeight = options.BalanceWeight };
         return loop.Run(batches.Select<MicroBatch, Func<Tensor>>(batch => () =>
         {
             var loss = LanguageModelLoss.Compute(model, batch, targets, lossOptions, loop.Load);
-            window.Add(loss, batch.Ids.Length);
+            window.Add(loss, batch.Ids.Length, withMtp);
             return loss.Total;
         }));
     }
@@ -120,11 +121,12 @@ public sealed class SftTrainer(SftOptions options)
     private sealed class Window
     {
         private readonly Stopwatch _clock = Stopwatch.StartNew();
-        private double _loss, _mtp, _norm, _load;
-        private long _targets, _tokens, _steps;
+        private double _loss, _mtp;
+        private long _targets, _mtpTargets, _tokens;
 
-        public void Add(LossResult loss, int tokens)
+        public void Add(LossResult loss, int tokens, bool withMtp)
         {
+            _mtpTargets += withMtp ? loss.TargetCount : 0;
             _loss += loss.CrossEntropySum;
             _mtp += loss.MtpSum;
             _targets += loss.TargetCount;
@@ -136,14 +138,14 @@ public sealed class SftTrainer(SftOptions options)
             var metrics = new SftMetrics(
                 last.Step,
                 _loss / Math.Max(1, _targets),
-                _mtp / Math.Max(1, _targets),
+                _mtp / Math.Max(1, _mtpTargets),
                 last.GradNorm,
                 last.LearningRate,
                 last.ExpertLoad,
                 state.Tokens,
                 _tokens / _clock.Elapsed.TotalSeconds,
                 state.Seconds);
-            (_loss, _mtp, _norm, _load, _targets, _tokens, _steps) = (0, 0, 0, 0, 0, 0, 0);
+            (_loss, _mtp, _targets, _mtpTargets, _tokens) = (0, 0, 0, 0, 0);
             _clock.Restart();
             return metrics;
         }
