@@ -3,6 +3,7 @@ using System.Globalization;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Training;
 using DeepSeekR1.Training.Arithmetic;
+using DeepSeekR1.Training.Grpo;
 using DeepSeekR1.Training.Sft;
 
 namespace DeepSeekR1.Cli;
@@ -13,7 +14,7 @@ internal static class TrainCommand
     private const string DefaultRecipe = "r1-tiny";
 
     /// <summary>The verb with its verbs.</summary>
-    public static Command Create() => new("train", "Train a model") { Sft(), Data() };
+    public static Command Create() => new("train", "Train a model") { Sft(), Grpo(), Data(), Check() };
 
     private static Command Sft()
     {
@@ -21,6 +22,41 @@ internal static class TrainCommand
         var command = new Command("sft", "Supervised training on dialogues; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set };
         command.SetAction((parsed, cancellation) => Task.Run(
             () => RunSft(Read<SftOptions>(parsed, "sft", config, recipe, model, output, set), cancellation), CancellationToken.None));
+        return command;
+    }
+
+    private static Command Grpo()
+    {
+        var (config, recipe, model, output, set) = Common();
+        var command = new Command("grpo", "Reinforcement learning with rule-based rewards; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set };
+        command.SetAction((parsed, cancellation) => RunGrpoAsync(Read<GrpoOptions>(parsed, "grpo", config, recipe, model, output, set), cancellation));
+        return command;
+    }
+
+    private static Command Check()
+    {
+        var model = new Argument<string>("MODEL") { Description = "Checkpoint folder of the bundled kind" };
+        var count = new Option<int>("--count") { Description = "Problems of each set", HelpName = "N", DefaultValueFactory = _ => 500 };
+        var seed = new Option<long>("--seed") { Description = "Seed of the problems", HelpName = "N", DefaultValueFactory = _ => 2026 };
+        var temperature = new Option<double>("--temperature") { Description = "0 is greedy; else top-p is 0.95", HelpName = "T" };
+        var sets = new Option<string?>("--sets") { Description = $"Sets by commas; all by default: {string.Join(",", ArithmeticData.SplitNames)}", HelpName = "LIST" };
+        var quantization = new Option<string?>("--quantization") { Description = "Round the large matrices while loading: fp8, int8, int4, nf4", HelpName = "F" };
+        var dtype = new Option<string>("--dtype") { Description = "float32, bfloat16 or float16", HelpName = "T", DefaultValueFactory = _ => "auto" };
+        var command = new Command("check", "Held-out sets of the built-in generator: correct answers, format and refusals") { model, count, seed, temperature, sets, quantization, dtype };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            string[] names = parsed.GetValue(sets)?.Split(',') ?? [.. ArithmeticData.SplitNames];
+            if (names.FirstOrDefault(n => !ArithmeticData.SplitNames.Contains(n)) is { } unknown)
+                throw new UsageException($"--sets has '{unknown}'; the sets are {string.Join(", ", ArithmeticData.SplitNames)}.");
+            string folder = parsed.GetValue(model)!;
+            await using var engine = LlmEngine.Load(
+                new EngineOptions { ModelPath = folder, Device = "cpu", DType = parsed.GetValue(dtype)!, Quantization = parsed.GetValue(quantization), NumThreads = 1, KvCacheMemoryBytes = 1L << 30 }, cancellation: cancellation);
+            var results = await ArithmeticEvaluation.RunAsync(
+                engine, new SampleEncoder(folder), names, parsed.GetValue(count), parsed.GetValue(seed), parsed.GetValue(temperature),
+                r => Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{r.Split}: {100 * r.Correct:0.0} % correct, {100 * r.Format:0.0} % format{string.Concat(r.Misses.Take(2).Select(m => "\n  " + (m.Question + " -> " + m.Completion).ReplaceLineEndings("\\n")))}")));
+            Console.Write(ArithmeticEvaluation.Table(results));
+            return ExitCodes.Ok;
+        });
         return command;
     }
 
@@ -127,6 +163,28 @@ internal static class TrainCommand
         Console.WriteLine(finished ? $"{options.OutputDir}: done." : $"{options.OutputDir}: stopped with a checkpoint; start the same command again to go on.");
         return ExitCodes.Ok;
     }
+
+    private static async Task<int> RunGrpoAsync(GrpoOptions options, CancellationToken cancellation)
+    {
+        if (options.Dataset != "arithmetic")
+            throw new UsageException($"dataset '{options.Dataset}' is not 'arithmetic'.");
+        Console.Error.WriteLine($"{options.OutputDir}: {options.MaxSteps} steps of {options.PromptsPerStep} x {options.NumGenerations} completions");
+        string[] shown = ["reward", "rewards/accuracy/mean", "frac_reward_zero_std", "completions/mean_length", "completions/clipped_ratio", "entropy", "grad_norm", "sampling/sampling_logp_difference/max", "sampling_time", "step_time"];
+        var rewards = options.Rewards.Select(r => (Reward(r.Name), r.Weight, r.Name)).ToList();
+        bool finished = await new GrpoTrainer(options, new ArithmeticPrompts(options.Seed, options.Prompts), rewards).RunAsync(
+            m => Console.Error.WriteLine($"step {m.Step}/{options.MaxSteps}  " + string.Join("  ", m.Values
+                .Where(v => shown.Contains(v.Key) || v.Key.StartsWith("eval/", StringComparison.Ordinal))
+                .Select(v => string.Create(CultureInfo.InvariantCulture, $"{v.Key} {v.Value:0.####}")))),
+            cancellation);
+        Console.WriteLine(finished ? $"{options.OutputDir}: done." : $"{options.OutputDir}: stopped with a checkpoint; start the same command again to go on.");
+        return ExitCodes.Ok;
+    }
+
+    private static RewardFunction Reward(string name) => name switch
+    {
+        "accuracy" => group => [.. group.Completions.Select(c => (double?)(c.Text.Split("</think>") is [_, var reply] && reply.Contains($"\\boxed{{{group.Row.Text("answer")}}}", StringComparison.Ordinal) ? 1 : 0))],
+        _ => throw new UsageException($"There is no reward '{name}'."),
+    };
 
     private static string Quoted(string text) => System.Text.Json.JsonSerializer.Serialize(text);
 }

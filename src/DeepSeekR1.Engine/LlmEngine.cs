@@ -36,7 +36,7 @@ public sealed class LlmEngine : IAsyncDisposable
     private long _promptTokens, _generatedTokens, _steps, _finished, _cancelled;
     private volatile TaskCompletionSource? _drained;
     private readonly StepWatch _watch;
-    private long _stepFaults;
+    private long _stepFaults, _policyVersion;
     private int _faultsInARow;
     private InvalidOperationException? _broken;
     private long _nextDeadline = long.MaxValue;
@@ -129,6 +129,39 @@ public sealed class LlmEngine : IAsyncDisposable
 
     /// <summary>Counters and gauges as of the last step.</summary>
     public EngineSnapshot Snapshot() => _snapshot;
+
+    /// <summary>How often the weights were replaced since the start: 0 for the checkpoint's own.</summary>
+    public long PolicyVersion => Interlocked.Read(ref _policyVersion);
+
+    /// <summary>
+    /// Changes the weights between two steps, on the engine's thread, and forgets every cached prefix: keys of the old weights serve nobody. Requests that are running go
+    /// on with the new weights and the keys they have; whoever wants one policy per sequence waits for them first.
+    /// </summary>
+    /// <param name="update">Is given the model of each rank in order.</param>
+    /// <returns>The new <see cref="PolicyVersion"/>, when the change is done.</returns>
+    /// <exception cref="EngineFaultedException">The engine has failed.</exception>
+    public Task<long> UpdateWeightsAsync(Action<Models.CausalLm> update)
+    {
+        if (_fault is { } fault)
+            throw fault;
+        var done = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() =>
+        {
+            try
+            {
+                using var scope = new TensorScope();
+                foreach (var runner in _loaded.Ranks.Runners)
+                    update(runner.Model);
+                _blocks.Reset();
+                done.TrySetResult(Interlocked.Increment(ref _policyVersion));
+            }
+            catch (Exception e)
+            {
+                done.TrySetException(e);
+            }
+        });
+        return done.Task;
+    }
 
     /// <summary>Waits until every submitted request has ended, at most until the token is cancelled; new ones are refused.</summary>
     public async Task DrainAsync(CancellationToken cancellation)

@@ -117,7 +117,7 @@ public sealed class Weight(RankContext rank, long[] shape, WeightForm form = Wei
     {
         using var typed = numbers.to(Type).to(rank.Device);
         Version++;
-        if (_prepared is { IsPacked: true })
+        if (_prepared is { Parts: null } && form == WeightForm.Prepared && rank.Kernels.Packs(Type))
             using (var fresh = rank.Kernels.Prepare(typed))
                 _prepared.TakeFrom(fresh);
         else

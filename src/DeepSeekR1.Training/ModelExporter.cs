@@ -23,6 +23,16 @@ public static class ModelExporter
             model.Weights.Select(spec => Numbers(spec, TypeOf(spec, type))));
     }
 
+    /// <summary>Writes a folder that the server loads: weights, and the other files of the folder that training started from.</summary>
+    public static void WriteFolder(CausalLm model, string start, string folder, DType type)
+    {
+        Directory.CreateDirectory(folder);
+        if (Path.GetFullPath(start) != Path.GetFullPath(folder))
+            foreach (var file in ModelSource.SideFiles.Where(f => File.Exists(Path.Combine(start, f))))
+                File.Copy(Path.Combine(start, file), Path.Combine(folder, file), overwrite: true);
+        WriteWeights(model, Path.Combine(folder, ModelSource.WeightsFile), type);
+    }
+
     private static DType TypeOf(WeightSpec spec, DType type)
         => spec.Name.EndsWith(TrainableWeights.RouterBias, StringComparison.Ordinal) ? DType.Float32 : type;
 

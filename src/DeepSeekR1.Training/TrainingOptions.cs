@@ -16,6 +16,7 @@ public record TrainingOptions
         ReadCommentHandling = JsonCommentHandling.Skip,
         AllowTrailingCommas = true,
         WriteIndented = true,
+        Converters = { new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower) },
     };
 
     /// <summary>Checkpoint folder to start from: config.json, weights, tokenizer, chat template. Without weights in it, the model starts from random ones.</summary>

@@ -33,16 +33,11 @@ public sealed unsafe partial class CpuKernels : TorchKernels
         : new TorchKernels { DynamicActivations = dynamicActivations };
 
     /// <inheritdoc/>
-<<<<<<< HEAD
-    public override LinearWeight Prepare(Tensor weight) => CanPack(weight.dtype) && TryPack(weight) is { } packed
-        ? new LinearWeight(packed.DetachFromDisposeScope(), true)
-=======
     public override bool Packs(ScalarType type) => CanPack(type);
 
     /// <inheritdoc/>
-    public override LinearWeight Prepare(Tensor weight) => CanPack(weight.dtype)
-        ? new LinearWeight(TorchShim.PackLinear(weight).DetachFromDisposeScope(), true)
->>>>>>> 31ea6e5 (Training on the engine's model classes: dense attention for whole sequences, AdamW, losses; goldens of loss, gradients and one step)
+    public override LinearWeight Prepare(Tensor weight) => CanPack(weight.dtype) && TryPack(weight) is { } packed
+        ? new LinearWeight(packed.DetachFromDisposeScope(), true)
         : base.Prepare(weight);
 
     /// <summary>

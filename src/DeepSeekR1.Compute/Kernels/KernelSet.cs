@@ -20,18 +20,18 @@ public sealed class LinearWeight : IDisposable
     public Tensor Data => _data ?? throw new InvalidOperationException("The weight is quantized.");
 
     /// <summary>True when <see cref="Data"/> is opaque.</summary>
-    public bool IsPacked { get; }
+    public bool IsPacked { get; private set; }
 
     /// <summary>The quantized matrices; null for a dense or packed weight.</summary>
     public IReadOnlyList<QuantizedTensor>? Parts { get; }
 
-    /// <summary>Takes the data of another weight of the same kind in place of its own, which is freed; the other is empty afterwards.</summary>
+    /// <summary>Takes the data of another dense or packed weight in place of its own, which is freed; the other is empty afterwards.</summary>
     public void TakeFrom(LinearWeight other)
     {
-        if (IsPacked != other.IsPacked || Parts is not null || other.Parts is not null)
-            throw new InvalidOperationException("Only a dense or packed weight can be replaced, by one of its kind.");
+        if (Parts is not null || other.Parts is not null)
+            throw new InvalidOperationException("A quantized weight cannot be replaced.");
         _data?.Dispose();
-        (_data, other._data) = (other._data, null);
+        (_data, IsPacked, other._data) = (other._data, other.IsPacked, null);
     }
 
     /// <summary>Bytes that the weight takes in memory.</summary>

@@ -30,6 +30,9 @@ public sealed class RankGroup : IDisposable
             _workers.Add(new Worker(rank, runners[rank], group, threadsPerRank));
     }
 
+    /// <summary>The runners in order of their ranks. Theirs are the ranks' threads; between steps the calling thread may touch them.</summary>
+    public IReadOnlyList<ModelRunner> Runners => _runners;
+
     /// <summary>Rank 0's runner.</summary>
     public ModelRunner Runner => _runners[0];
 

@@ -83,6 +83,17 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
         return Of($"held-{seed}-{index}", [new Turn("user", Phrasing.Question(problem, random))], problem, null);
     }
 
+    /// <summary>The same from the problems that training may see.</summary>
+    public Conversation DrawTrained(long index, ProblemKind kind, int digits = 0, int otherDigits = 0)
+    {
+        var random = RandomOf(index ^ 0x7A17);
+        Problem problem;
+        do
+            problem = digits == 0 ? Usual(kind, random) : OfLength(kind, digits, otherDigits == 0 ? random.Next(1, digits + 1) : otherDigits, random);
+        while (problem.IsHeldOut);
+        return Of($"rl-{seed}-{index}", [new Turn("user", Phrasing.Question(problem, random))], problem, null);
+    }
+
     /// <summary>Something to refuse whose words are the held-out ones, for evaluation.</summary>
     public Conversation DrawHeldOutRefusal(long index)
     {

@@ -110,10 +110,7 @@ public sealed class SftTrainer(SftOptions options)
     /// <summary>The result as a checkpoint folder that the server loads.</summary>
     private void Export(CausalLm model)
     {
-        foreach (var file in ModelSource.SideFiles)
-            if (File.Exists(Path.Combine(options.ModelNameOrPath, file)) && Path.GetFullPath(options.ModelNameOrPath) != Path.GetFullPath(options.OutputDir))
-                File.Copy(Path.Combine(options.ModelNameOrPath, file), Path.Combine(options.OutputDir, file), overwrite: true);
-        ModelExporter.WriteWeights(model, Path.Combine(options.OutputDir, ModelSource.WeightsFile), DType.BFloat16);
+        ModelExporter.WriteFolder(model, options.ModelNameOrPath, options.OutputDir, DType.BFloat16);
         File.WriteAllText(Path.Combine(options.OutputDir, "training_options.json"), options.ToJson() + "\n");
     }
 

@@ -1,0 +1,50 @@
+using DeepSeekR1.Models;
+using DeepSeekR1.Models.Attention;
+using TorchSharp;
+using static TorchSharp.torch;
+
+namespace DeepSeekR1.Training.Grpo;
+
+/// <summary>The trainer's log-probabilities of sampled completions, padded to a rectangle.</summary>
+/// <param name="LogProbs">[B, T], 0 at padding; with a graph unless gradients were off.</param>
+/// <param name="Entropy">Entropy of the distribution at each position, in nats, [B, T], without a graph.</param>
+/// <param name="Mask">1 at completion tokens, [B, T] float32.</param>
+public sealed record CompletionLogProbs(Tensor LogProbs, Tensor Entropy, Tensor Mask)
+{
+    /// <summary>One forward over whole sequences; logits only of the rows that predict completion tokens.</summary>
+    /// <param name="model">The policy or the reference.</param>
+    /// <param name="samples">B samples.</param>
+    /// <param name="temperature">Divides the logits, as the sampler did.</param>
+    /// <param name="load">Receives how often each expert was chosen; null when nobody asks.</param>
+    public static CompletionLogProbs Compute(CausalLm model, IReadOnlyList<Sample> samples, double temperature, ExpertLoad? load = null)
+    {
+        var device = model.Rank.Device;
+        var batch = new MicroBatch([.. samples.Select(s => TrainingSample.Completion(s.PromptIds, s.CompletionIds))]);
+        using var attention = new DenseAttention(model.Rank.Kernels, batch.Lengths, device);
+        var context = new ForwardContext(tensor(batch.Positions, ScalarType.Int64, device), attention)
+        {
+            ObserveRouterLogits = load is null ? null : (layer, _, experts) => load.Add(layer, experts),
+        };
+        var states = model.Forward(tensor(batch.Ids, ScalarType.Int64, device), context);
+        using var divisor = (1 / temperature).ToScalar();
+        var logits = model.Logits(states.index_select(0, tensor(batch.TargetRows, ScalarType.Int64, device))).mul(divisor);
+        var all = logits.log_softmax(-1);
+        var flat = all.gather(1, tensor(batch.Targets, ScalarType.Int64, device).unsqueeze(1)).squeeze(1);
+        Tensor entropy;
+        using (no_grad())
+            entropy = (all.detach().exp() * all.detach()).sum([-1]).neg();
+        int longest = samples.Max(s => s.CompletionIds.Length);
+        var places = tensor(Places(samples, longest), ScalarType.Int64, device);
+        Tensor Spread(Tensor values) => zeros([samples.Count * (long)longest], ScalarType.Float32, device).index_copy(0, places, values).view(samples.Count, longest);
+        return new CompletionLogProbs(Spread(flat), Spread(entropy), Spread(ones_like(entropy)));
+    }
+
+    private static long[] Places(IReadOnlyList<Sample> samples, int longest)
+    {
+        var places = new List<long>();
+        for (int b = 0; b < samples.Count; b++)
+            for (int t = 0; t < samples[b].CompletionIds.Length; t++)
+                places.Add((long)b * longest + t);
+        return [.. places];
+    }
+}

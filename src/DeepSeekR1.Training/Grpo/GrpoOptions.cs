@@ -1,0 +1,104 @@
+using DeepSeekR1.Training.Arithmetic;
+
+namespace DeepSeekR1.Training.Grpo;
+
+/// <summary>A kind of problem that the built-in generator asks in reinforcement learning.</summary>
+/// <param name="Kind">add, subtract, multiply, ...</param>
+/// <param name="Digits">Digits of the longer number; 0 for the usual lengths.</param>
+/// <param name="OtherDigits">Digits of the other number; 0 for any up to the longer one.</param>
+/// <param name="Weight">How often, in parts.</param>
+public sealed record PromptKind(ProblemKind Kind, int Digits = 0, int OtherDigits = 0, int Weight = 1);
+
+/// <summary>A reward function by name.</summary>
+/// <param name="Name">accuracy, format, ...</param>
+/// <param name="Weight">Factor in the sum.</param>
+public sealed record RewardWeight(string Name, double Weight = 1);
+
+/// <summary>Options of GRPO; names as in TRL's GRPOConfig where it has them.</summary>
+public sealed record GrpoOptions : TrainingOptions
+{
+    /// <summary>A JSONL file with prompt (text) and answer, or "arithmetic" for the built-in generator.</summary>
+    public string Dataset { get; init; } = "";
+
+    /// <summary>What the generator asks; only for "arithmetic".</summary>
+    public IReadOnlyList<PromptKind> Prompts { get; init; } = [];
+
+    /// <summary>Prompts of a step.</summary>
+    public int PromptsPerStep { get; init; } = 16;
+
+    /// <summary>Completions of each prompt (G).</summary>
+    public int NumGenerations { get; init; } = 8;
+
+    /// <summary>Longest completion in tokens.</summary>
+    public int MaxCompletionLength { get; init; } = 512;
+
+    /// <summary>Sampling temperature; the policy's logits are divided by it too.</summary>
+    public double Temperature { get; init; } = 1;
+
+    /// <summary>grpo, bnpo, dapo, dr_grpo, gspo, gspo_token or cispo.</summary>
+    public string LossType { get; init; } = "dapo";
+
+    /// <summary>Lower clip range; unset as the loss has it.</summary>
+    public double? Epsilon { get; init; }
+
+    /// <summary>Upper clip range; unset as the loss has it.</summary>
+    public double? EpsilonHigh { get; init; }
+
+    /// <summary>Weight of the KL to the policy at the start.</summary>
+    public double Beta { get; init; }
+
+    /// <summary>group, batch or none.</summary>
+    public RewardScale ScaleRewards { get; init; } = RewardScale.Group;
+
+    /// <summary>Passes over each batch of completions.</summary>
+    public int NumIterations { get; init; } = 1;
+
+    /// <summary>Leaves completions that the length limit ended out of the loss.</summary>
+    public bool MaskTruncatedCompletions { get; init; }
+
+    /// <summary>Reward functions and their weights.</summary>
+    public IReadOnlyList<RewardWeight> Rewards { get; init; } = [new("accuracy")];
+
+    /// <summary>Steps between evaluations; 0 for none.</summary>
+    public int EvalSteps { get; init; }
+
+    /// <summary>Held-out problems of an evaluation, per kind of prompt.</summary>
+    public int EvalProblems { get; init; } = 100;
+
+    /// <summary>The loss's settings.</summary>
+    public PolicyLossOptions Loss()
+    {
+        var named = PolicyLossOptions.Named(LossType);
+        return named with
+        {
+            Epsilon = Epsilon ?? named.Epsilon,
+            EpsilonHigh = EpsilonHigh ?? named.EpsilonHigh,
+            Beta = Beta,
+            MaxCompletionLength = MaxCompletionLength,
+        };
+    }
+
+    /// <inheritdoc/>
+    public override void Check()
+    {
+        base.Check();
+        Require(Dataset.Length > 0, "dataset", Dataset, "a JSONL file or 'arithmetic'");
+        Require(Dataset != "arithmetic" || Prompts.Count > 0, "prompts", "[]", "a list of kinds of problems when dataset is 'arithmetic'");
+        Require(PromptsPerStep >= 1, "prompts_per_step", PromptsPerStep, "at least 1");
+        Require(NumGenerations >= 2, "num_generations", NumGenerations, "at least 2: a group is compared with itself");
+        Require(MaxCompletionLength >= 1, "max_completion_length", MaxCompletionLength, "at least 1");
+        Require(Temperature > 0 && double.IsFinite(Temperature), "temperature", Temperature, "a number above 0");
+        Require(NumIterations >= 1, "num_iterations", NumIterations, "at least 1");
+        Require(Rewards.Count > 0, "rewards", "[]", "at least one reward function");
+        Require(EvalSteps >= 0, "eval_steps", EvalSteps, "at least 0");
+        Require(Beta >= 0, "beta", Beta, "at least 0");
+        try
+        {
+            Loss().Validate();
+        }
+        catch (ArgumentException e)
+        {
+            throw new Engine.StartupException(e.Message, e);
+        }
+    }
+}
