@@ -25,14 +25,19 @@ public sealed class DenseAttention : AttentionBackend, IDisposable
     {
         Sequences = Layout(lengths);
         _buckets = Buckets(Sequences, device ?? TorchRuntime.Host);
-        if (_buckets.Count < 2)
-            return;
 
         // Where each row stands in the buckets' rows.
         var order = new long[lengths.Sum()];
         long next = 0;
+        bool moves = false;
         foreach (var row in _buckets.SelectMany(b => b.Rows))
+        {
+            moves |= row != next;
             order[row] = next++;
+        }
+
+        if (!moves)
+            return;
         _order = tensor(order, ScalarType.Int64, device).DetachFromDisposeScope();
     }
 
@@ -48,11 +53,13 @@ public sealed class DenseAttention : AttentionBackend, IDisposable
         // The library divides by the root of the width; what it should multiply with comes in through q.
         using var scaled = q.mul(Scalars.Of(scale * Math.Sqrt(q.shape[2])));
         var parts = _buckets.ConvertAll(b => Attend(b, scaled, k, v));
+        var joined = parts.Count == 1 ? parts[0] : cat(parts);
+        if (parts.Count > 1)
+            parts.ForEach(p => p.Dispose());
         if (_order is null)
-            return parts[0];
-        using var joined = cat(parts);
-        parts.ForEach(p => p.Dispose());
-        return joined.index_select(0, _order);
+            return joined;
+        using (joined)
+            return joined.index_select(0, _order);
     }
 
     /// <inheritdoc/>
