@@ -14,7 +14,7 @@ internal static class ServeCommand
     {
         var model = new Argument<string?>("MODEL")
         {
-            Description = "Checkpoint folder (config.json, *.safetensors, tokenizer.json) or .gguf file",
+            Description = $"Checkpoint folder (config.json, *.safetensors, tokenizer.json) or .gguf file; the bundled {BundledModel.Name} if it is left out",
             Arity = ArgumentArity.ZeroOrOne,
         };
         var command = new Command("serve", "Serve a model over an OpenAI-style HTTP API") { model };
@@ -53,6 +53,8 @@ internal static class ServeCommand
     /// <exception cref="EngineFaultedException">The engine failed; everybody has been told.</exception>
     internal static async Task<int> RunAsync(ServerOptions options, CancellationToken cancellation)
     {
+        if (options.ModelDescription is { } description)
+            Console.Error.WriteLine(description);
         await using var server = ServerHost.Create(options);
         await server.StartAsync(cancellation);
         try

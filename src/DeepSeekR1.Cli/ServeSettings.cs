@@ -13,19 +13,20 @@ internal static class ServeSettings
     public const string Section = "DeepSeekR1";
 
     /// <summary>Options of a server.</summary>
-    /// <param name="model">Checkpoint; null takes DEEPSEEKR1_MODEL or the settings file.</param>
+    /// <param name="model">Checkpoint; null takes DEEPSEEKR1_MODEL or the settings file, else the bundled model.</param>
     /// <param name="flags">Values of the command line by option name.</param>
     /// <param name="environment">Reads an environment variable.</param>
     /// <param name="settingsFile">Path of appsettings.json, whether it exists or not.</param>
+    /// <param name="bundled">Finds the bundled model; null looks beside the program and in the working folder.</param>
     public static ServerOptions Resolve(
-        string? model, IReadOnlyDictionary<string, string> flags, Func<string, string?> environment, string settingsFile)
+        string? model, IReadOnlyDictionary<string, string> flags, Func<string, string?> environment, string settingsFile, Func<string?>? bundled = null)
     {
         var settings = ReadFile(settingsFile);
         model ??= NotEmpty(environment("DEEPSEEKR1_MODEL")) ?? settings.GetValueOrDefault("model");
-        if (model is null)
-            throw new UsageException(
-                "serve needs a MODEL: a checkpoint folder or a .gguf file. The bundled model does not exist yet.");
-        var options = new ServerOptions { Engine = new EngineOptions { ModelPath = model } };
+        bool isBundled = model is null;
+        model ??= (bundled ?? BundledModel.Locate)()
+            ?? throw new UsageException($"serve needs a MODEL: a checkpoint folder or a .gguf file. The bundled model, models/{BundledModel.Name}, is neither beside the program nor here.");
+        var options = new ServerOptions { Engine = new EngineOptions { ModelPath = model }, ModelDescription = isBundled ? BundledModel.Description : null };
         var given = new HashSet<string>();
         foreach (var option in ServeOptions.All)
         {

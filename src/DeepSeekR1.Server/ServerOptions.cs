@@ -35,6 +35,9 @@ public sealed record ServerOptions
     /// <summary>Names that requests may use; the first one stands in answers. Empty takes the checkpoint's file name.</summary>
     public IReadOnlyList<string> ServedModelNames { get; init; } = [];
 
+    /// <summary>What the model is, for GET /v1/models; null says nothing.</summary>
+    public string? ModelDescription { get; init; }
+
     /// <summary>Keys of which one must be sent; empty lets everybody in.</summary>
     public IReadOnlyList<string> ApiKeys { get; init; } = [];
 

@@ -30,8 +30,19 @@ public sealed class CliTests : IDisposable
 
     [Fact]
     public void Resolve_WithoutModel_SaysWhatToGive()
-        => Assert.Equal("serve needs a MODEL: a checkpoint folder or a .gguf file. The bundled model does not exist yet.",
-            Assert.Throws<UsageException>(() => Resolve(null, [])).Message);
+        => Assert.Equal("serve needs a MODEL: a checkpoint folder or a .gguf file. The bundled model, models/r1-tiny, is neither beside the program nor here.",
+            Assert.Throws<UsageException>(() => ServeSettings.Resolve(null, new Dictionary<string, string>(), _ => null, SettingsFile, bundled: () => null)).Message);
+
+    [Fact]
+    public void Resolve_WithoutModel_TakesTheBundledOneAndSaysWhatItIs()
+    {
+        // The build lays it beside the program, and so beside these tests.
+        var options = Resolve(null, []);
+        Assert.Equal(Path.Combine(AppContext.BaseDirectory, "models", BundledModel.Name), options.Engine.ModelPath);
+        Assert.Contains("demo of 1.7 million parameters", options.ModelDescription);
+        Assert.Null(Resolve("m", []).ModelDescription);
+        Assert.Null(BundledModel.Locate("/no/such/folder"));
+    }
 
     [Theory]
     [InlineData("port", "70000", "--port must be an integer from 0 to 65535, not '70000'.")]

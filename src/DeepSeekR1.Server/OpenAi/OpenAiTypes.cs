@@ -25,7 +25,8 @@ internal sealed record ModelCard(
     [property: JsonIgnore(Condition = JsonIgnoreCondition.Never)] string? Parent,
     int? MaxModelLen,
     IReadOnlyList<object> Permission,
-    ModelMeta? Meta);
+    ModelMeta? Meta,
+    string? Description);
 
 /// <summary>Size of a model, under llama.cpp's names.</summary>
 internal sealed record ModelMeta(int NCtxTrain, long NParams, long Size, int NVocab);

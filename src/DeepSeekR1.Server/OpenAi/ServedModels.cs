@@ -7,11 +7,13 @@ internal sealed class ServedModels
 {
     private readonly HashSet<string> _accepted;
     private readonly long _created;
+    private readonly string? _description;
 
     /// <summary>Takes the names of the options, or the checkpoint's file name.</summary>
     public ServedModels(ServerOptions options, TimeProvider clock)
     {
         Root = options.Engine.ModelPath;
+        _description = options.ModelDescription;
         _created = clock.GetUtcNow().ToUnixTimeSeconds();
         string file = Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(Root)));
         string name = file.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) ? file[..^5] : file;
@@ -40,6 +42,6 @@ internal sealed class ServedModels
         var meta = facts is null
             ? null
             : new ModelMeta(facts.TrainedContextLength, facts.ParameterCount, facts.WeightBytes, facts.VocabularySize);
-        return new ModelCard(name, "model", _created, "deepseek-r1", Root, null, facts?.MaxModelLen, [], meta);
+        return new ModelCard(name, "model", _created, "deepseek-r1", Root, null, facts?.MaxModelLen, [], meta, _description);
     }
 }
