@@ -4,6 +4,7 @@ using DeepSeekR1.Engine;
 using DeepSeekR1.Training;
 using DeepSeekR1.Training.Arithmetic;
 using DeepSeekR1.Training.Grpo;
+using DeepSeekR1.Training.Grpo.Rewards;
 using DeepSeekR1.Training.Sft;
 
 namespace DeepSeekR1.Cli;
@@ -170,7 +171,11 @@ internal static class TrainCommand
             throw new UsageException($"dataset '{options.Dataset}' is not 'arithmetic'.");
         Console.Error.WriteLine($"{options.OutputDir}: {options.MaxSteps} steps of {options.PromptsPerStep} x {options.NumGenerations} completions");
         string[] shown = ["reward", "rewards/accuracy/mean", "frac_reward_zero_std", "completions/mean_length", "completions/clipped_ratio", "entropy", "grad_norm", "sampling/sampling_logp_difference/max", "sampling_time", "step_time"];
-        var rewards = options.Rewards.Select(r => (Reward(r.Name), r.Weight, r.Name)).ToList();
+        var registry = new RewardRegistry();
+        if (options.Rewards.FirstOrDefault(r => !registry.Names.Contains(r.Name)) is { } unknown)
+            throw new UsageException($"rewards has '{unknown.Name}', which is not registered; there are {string.Join(", ", registry.Names)}.");
+        var settings = new RewardSettings { MaxCompletionLength = options.MaxCompletionLength };
+        var rewards = options.Rewards.Select(r => (registry.Create(r.Name, settings), r.Weight, r.Name)).ToList();
         bool finished = await new GrpoTrainer(options, new ArithmeticPrompts(options.Seed, options.Prompts), rewards).RunAsync(
             m => Console.Error.WriteLine($"step {m.Step}/{options.MaxSteps}  " + string.Join("  ", m.Values
                 .Where(v => shown.Contains(v.Key) || v.Key.StartsWith("eval/", StringComparison.Ordinal))
@@ -179,12 +184,6 @@ internal static class TrainCommand
         Console.WriteLine(finished ? $"{options.OutputDir}: done." : $"{options.OutputDir}: stopped with a checkpoint; start the same command again to go on.");
         return ExitCodes.Ok;
     }
-
-    private static RewardFunction Reward(string name) => name switch
-    {
-        "accuracy" => group => [.. group.Completions.Select(c => (double?)(c.Text.Split("</think>") is [_, var reply] && reply.Contains($"\\boxed{{{group.Row.Text("answer")}}}", StringComparison.Ordinal) ? 1 : 0))],
-        _ => throw new UsageException($"There is no reward '{name}'."),
-    };
 
     private static string Quoted(string text) => System.Text.Json.JsonSerializer.Serialize(text);
 }

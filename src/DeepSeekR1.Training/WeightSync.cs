@@ -1,4 +1,3 @@
-using DeepSeekR1.Compute;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Models;
 

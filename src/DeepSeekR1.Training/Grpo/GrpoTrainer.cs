@@ -2,12 +2,9 @@ using System.Diagnostics;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using DeepSeekR1.Compute;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Evaluation;
-using DeepSeekR1.Models;
 using DeepSeekR1.Training.Arithmetic;
-using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training.Grpo;
 

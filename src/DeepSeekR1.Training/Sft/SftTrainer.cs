@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Text.Json;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Engine;
