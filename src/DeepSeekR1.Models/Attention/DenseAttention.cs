@@ -50,6 +50,10 @@ public sealed class DenseAttention : AttentionBackend, IDisposable
     /// <inheritdoc/>
     public override Tensor Attend(int layer, Tensor q, Tensor k, Tensor v, double scale)
     {
+        // One sequence has nothing to be batched with.
+        if (Sequences.Count == 1)
+            return Kernels.DenseAttention(q, k, v, scale);
+
         // The library divides by the root of the width; what it should multiply with comes in through q.
         using var scaled = q.mul(Scalars.Of(scale * Math.Sqrt(q.shape[2])));
         var parts = _buckets.ConvertAll(b => Attend(b, scaled, k, v));
