@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Runtime.InteropServices;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Server;
 using Spectre.Console;
@@ -56,6 +57,7 @@ internal static class ServeCommand
         if (options.ModelDescription is { } description)
             Console.Error.WriteLine(description);
         await using var server = ServerHost.Create(options);
+        using var signals = new SecondSignal(server.CutDrain);
         await server.StartAsync(cancellation);
         try
         {
@@ -68,6 +70,25 @@ internal static class ServeCommand
             await server.WaitForShutdownAsync(cancellation);
         }
         return ExitCodes.Ok;
+    }
+
+    /// <summary>The first signal lets running requests finish (the host does that); the second one must not wait for them.</summary>
+    private sealed class SecondSignal : IDisposable
+    {
+        private readonly PosixSignalRegistration[] _registrations;
+        private int _count;
+
+        public SecondSignal(Action act)
+        {
+            _registrations = [.. new[] { PosixSignal.SIGTERM, PosixSignal.SIGINT }.Select(signal => PosixSignalRegistration.Create(signal, context =>
+            {
+                context.Cancel = true;
+                if (Interlocked.Increment(ref _count) == 2)
+                    act();
+            }))];
+        }
+
+        public void Dispose() => Array.ForEach(_registrations, r => r.Dispose());
     }
 
     /// <summary>On a terminal with a progress bar, elsewhere in silence: the log tells when the model is ready.</summary>

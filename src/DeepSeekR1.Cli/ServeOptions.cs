@@ -105,6 +105,10 @@ internal static class ServeOptions
         new("log-level", "LEVEL", "verbose, debug, information, warning, error or fatal (default information)",
             (o, v) => o with { LogLevel = OneOf("log-level", v, "verbose", "debug", "information", "warning", "error", "fatal") }),
         new("log-format", "FORMAT", "text or json (default text)", (o, v) => o with { LogFormat = OneOf("log-format", v, "text", "json") }),
+        new("otlp-traces-endpoint", "URL", "Where traces of requests go (OpenTelemetry), for example http://localhost:4318/v1/traces (default: nowhere)",
+            (o, v) => o with { OtlpTracesEndpoint = Address("otlp-traces-endpoint", v) }),
+        new("otlp-traces-protocol", "NAME", "http/protobuf or grpc (default http/protobuf)",
+            (o, v) => o with { OtlpGrpc = OneOf("otlp-traces-protocol", v, "http/protobuf", "grpc") == "grpc" }),
         new("disable-log-stats", null, "No line of counters every ten seconds",
             (o, v) => o with { LogStats = !Bool("disable-log-stats", v) }),
         new("enforce-eager", null, "Refused: has no meaning here because every step runs eagerly",
@@ -162,6 +166,11 @@ internal static class ServeOptions
         "reasoning" => ReasoningField.Reasoning,
         _ => ReasoningField.ReasoningContent,
     };
+
+    private static Uri Address(string name, string value)
+        => Uri.TryCreate(value, UriKind.Absolute, out var address) && address.Scheme is "http" or "https"
+            ? address
+            : throw new UsageException($"--{name} must be an http or https address, not '{value}'.");
 
     private static string ExistingFile(string name, string value)
         => File.Exists(value) ? value : throw new UsageException($"--{name}: there is no file '{value}'.");

@@ -1,7 +1,9 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Threading.Channels;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Collectives;
+using DeepSeekR1.Engine.Diagnostics;
 using DeepSeekR1.Engine.Execution;
 using DeepSeekR1.Engine.Scheduling;
 
@@ -36,7 +38,7 @@ public sealed class LlmEngine : IAsyncDisposable
     private long _promptTokens, _generatedTokens, _steps, _finished, _cancelled;
     private volatile TaskCompletionSource? _drained;
     private readonly StepWatch _watch;
-    private long _stepFaults, _policyVersion;
+    private long _stepFaults, _stepEnded, _policyVersion;
     private int _faultsInARow;
     private InvalidOperationException? _broken;
     private long _nextDeadline = long.MaxValue;
@@ -48,6 +50,7 @@ public sealed class LlmEngine : IAsyncDisposable
         _options = options;
         _blocks = new BlockManager(loaded.Facts.NumBlocks, loaded.Facts.BlockSize, options.EnablePrefixCaching);
         _scheduler = new Scheduler(_blocks, new SchedulerLimits(options.MaxNumSeqs, options.MaxNumBatchedTokens, loaded.Facts.MaxModelLen));
+        Metrics = new EngineMetrics(loaded.Facts.MaxModelLen);
         _snapshot = TakeSnapshot();
         _watch = new StepWatch(() => loaded.Ranks.Progress, TimeSpan.FromSeconds(options.RankTimeoutSeconds), GiveUp);
         _thread = new Thread(Run) { IsBackground = true, Name = "engine" };
@@ -56,6 +59,9 @@ public sealed class LlmEngine : IAsyncDisposable
 
     /// <summary>What is true of the loaded engine.</summary>
     public EngineFacts Facts => _loaded.Facts;
+
+    /// <summary>Times and sizes of requests so far.</summary>
+    public EngineMetrics Metrics { get; }
 
     /// <summary>Tokenizer and template of the checkpoint.</summary>
     public ModelTextAssets TextAssets => _loaded.TextAssets;
@@ -114,7 +120,7 @@ public sealed class LlmEngine : IAsyncDisposable
             End(sequence, late);
         else if (_stop)
             End(sequence, new CapacityException("The server is shutting down.", closing: true));
-        return new GenerationStream(channel.Reader, () => Post(() => Cancel(sequence)), () => EndThoughtAsync(sequence));
+        return new GenerationStream(channel.Reader, () => Post(() => Cancel(sequence)), () => Post(() => Complete(sequence)), () => EndThoughtAsync(sequence));
     }
 
     private async Task<bool> EndThoughtAsync(Sequence sequence)
@@ -236,6 +242,7 @@ public sealed class LlmEngine : IAsyncDisposable
         foreach (var sequence in failed)
         {
             _scheduler.Remove(sequence);
+            Metrics.OnFailure(corrupted: false);
             End(sequence, error);
         }
 
@@ -252,7 +259,10 @@ public sealed class LlmEngine : IAsyncDisposable
         Expire();
         var batch = _scheduler.Schedule();
         foreach (var (sequence, cause) in _scheduler.Rejected)
+        {
+            Metrics.OnFailure(corrupted: false);
             End(sequence, cause);
+        }
         if (batch is null)
         {
             _snapshot = TakeSnapshot();
@@ -272,6 +282,8 @@ public sealed class LlmEngine : IAsyncDisposable
             return;
         _steps++;
         _faultsInARow = 0;
+        _stepEnded = Stopwatch.GetTimestamp();
+        Metrics.OnStep(batch.TotalTokens);
         _scheduler.Apply(output.Sampled, Deliver, output.Scores);
         _snapshot = TakeSnapshot();
     }
@@ -304,8 +316,19 @@ public sealed class LlmEngine : IAsyncDisposable
         if (!_scheduler.Remove(sequence))
             return;
         _cancelled++;
+        Metrics.OnEnd(sequence, FinishReason.Cancelled, Stopwatch.GetTimestamp());
         _snapshot = TakeSnapshot();
         sequence.Outputs?.TryWrite(new TokenOutput(-1, FinishReason: FinishReason.Cancelled));
+        End(sequence, null);
+    }
+
+    private void Complete(Sequence sequence)
+    {
+        if (!_scheduler.Remove(sequence))
+            return;
+        _finished++;
+        Metrics.OnEnd(sequence, FinishReason.Stop, Stopwatch.GetTimestamp());
+        _snapshot = TakeSnapshot();
         End(sequence, null);
     }
 
@@ -313,6 +336,8 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         if (output is null)
         {
+            Metrics.OnFailure(token.IsModelFault);
+
             // Keys that are not numbers must not be found by the next request.
             if (token.IsModelFault)
                 _blocks.Reset();
@@ -321,6 +346,7 @@ public sealed class LlmEngine : IAsyncDisposable
         }
 
         _generatedTokens++;
+        Metrics.OnToken(sequence.Times, _stepEnded);
         if (output.FinishReason is null)
         {
             sequence.Outputs?.TryWrite(output);
@@ -334,6 +360,7 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         // Who sees a request end must find it ended in the counters.
         _finished++;
+        Metrics.OnEnd(sequence, output.FinishReason!.Value, Stopwatch.GetTimestamp());
         _snapshot = TakeSnapshot();
         sequence.Outputs?.TryWrite(output);
         End(sequence, null);

@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using OpenTelemetry.Trace;
 using Serilog;
 
 namespace DeepSeekR1.Server;
@@ -21,12 +22,14 @@ public sealed class ServerHost : IAsyncDisposable
     private readonly WebApplication _app;
     private readonly ServerOptions _options;
     private readonly Lifecycle _lifecycle;
+    private readonly TracerProvider? _tracing;
 
     private ServerHost(WebApplication app, ServerOptions options)
     {
         _app = app;
         _options = options;
         _lifecycle = app.Services.GetRequiredService<Lifecycle>();
+        _tracing = Tracing.Start(options);
     }
 
     /// <summary>Where the server listens; known once it has started.</summary>
@@ -104,8 +107,15 @@ public sealed class ServerHost : IAsyncDisposable
     /// <summary>Drains and closes.</summary>
     public Task StopAsync(CancellationToken cancellation = default) => _app.StopAsync(cancellation);
 
+    /// <summary>Ends running requests now, if the server is draining: their clients are told, and the port closes.</summary>
+    public void CutDrain() => _lifecycle.CutDrain();
+
     /// <inheritdoc/>
-    public ValueTask DisposeAsync() => _app.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _app.DisposeAsync();
+        _tracing?.Dispose();
+    }
 
     private static void AddOurs(IServiceCollection services, ServerOptions options)
     {
@@ -119,6 +129,7 @@ public sealed class ServerHost : IAsyncDisposable
         services.AddSingleton<AnswerWriter>();
         services.AddSingleton<ChatCompletionsApi>();
         services.AddSingleton<CompletionsApi>();
+        services.AddSingleton<MetricsPage>();
         services.AddSingleton<HealthApi>();
         services.AddSingleton<Lifecycle>();
         services.AddHostedService(provider => provider.GetRequiredService<Lifecycle>());

@@ -89,6 +89,15 @@ public sealed record ServerOptions
     /// <summary>text for people, json (compact, one object a line) for machines.</summary>
     public string LogFormat { get; init; } = "text";
 
+    /// <summary>Where traces go, for example http://localhost:4318/v1/traces; null sends none.</summary>
+    public Uri? OtlpTracesEndpoint { get; init; }
+
+    /// <summary>Traces go by gRPC instead of HTTP.</summary>
+    public bool OtlpGrpc { get; init; }
+
+    /// <summary>Socket of the service manager (NOTIFY_SOCKET); null when there is none.</summary>
+    public string? NotifySocket { get; init; } = Environment.GetEnvironmentVariable("NOTIFY_SOCKET");
+
     /// <summary>Seconds of silence after which a waiting stream gets a comment line.</summary>
     internal TimeSpan PingInterval { get; init; } = TimeSpan.FromSeconds(15);
 

@@ -37,6 +37,9 @@ public sealed class ChatEngine : IAsyncDisposable
     /// <summary>The engine's counters and gauges now.</summary>
     public EngineSnapshot Snapshot() => _engine.Snapshot();
 
+    /// <summary>Times and sizes of requests so far.</summary>
+    public Engine.Diagnostics.EngineMetrics Metrics => _engine.Metrics;
+
     /// <summary>False once the engine has faulted or is closing.</summary>
     public bool IsHealthy => _engine.IsHealthy;
 

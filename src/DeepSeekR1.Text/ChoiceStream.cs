@@ -145,7 +145,7 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
 
     private AnswerEnd StopHere()
     {
-        stream.Cancel();
+        stream.Complete();
         ParseReleased(partial: true);
         Flush("");
         return AnswerEnd.Stop;

@@ -31,6 +31,9 @@ public sealed class TextGeneration
         _choices.Sum(c => c.ReasoningTokens),
         CachedTokens);
 
+    /// <summary>Tokens of the longest answer so far.</summary>
+    public int LongestAnswer => _choices.Max(c => c.CompletionTokens);
+
     /// <summary>The answers of one prompt share its tokens, so the first answer's cache hit is the prompt's.</summary>
     private int CachedTokens
     {

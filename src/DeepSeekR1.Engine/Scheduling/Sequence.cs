@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Threading.Channels;
 
 namespace DeepSeekR1.Engine.Scheduling;
@@ -63,6 +64,9 @@ public sealed class Sequence
 
     /// <summary>Receives the events.</summary>
     public ChannelWriter<TokenOutput>? Outputs { get; }
+
+    /// <summary>When what happened, for metrics and traces.</summary>
+    internal SequenceTimes Times { get; } = new();
 
     /// <summary>Queue state.</summary>
     public SequenceStatus Status { get; internal set; } = SequenceStatus.Waiting;
@@ -145,6 +149,8 @@ public sealed class Sequence
         if (!_scoresTaken)
             _scores.Clear();
         bool isFirst = !_hasBegun;
+        if (isFirst)
+            Times.Began = Stopwatch.GetTimestamp();
         if (isFirst)
             CachedTokens = Math.Min(tokens, PromptLength);
         _hasBegun = true;

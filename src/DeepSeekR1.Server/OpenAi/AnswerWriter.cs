@@ -29,7 +29,7 @@ internal sealed class AnswerClock
 /// Reads a running request to its end and writes the answer, whole or as a stream. Nothing is sent before the first token,
 /// so that an early failure is a plain error with its status; a later one is told in the stream, then the connection breaks.
 /// </summary>
-internal sealed class AnswerWriter(ServerOptions options, RequestCounters counters, ILogger<AnswerWriter> log)
+internal sealed class AnswerWriter(ServerOptions options, RequestCounters counters, Lifecycle lifecycle, ILogger<AnswerWriter> log)
 {
     private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -50,15 +50,17 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
         {
             int wasted = await generation.AbandonAsync();
             tenant.Charge(generation.Usage, wasted);
-            Report(context, id, generation.Usage, complete, wasted, clock);
+            Report(context, id, generation, complete, wasted, clock);
         }
     }
 
-    private void Report(HttpContext context, string id, TokenUsage usage, bool complete, int wasted, AnswerClock clock)
+    private void Report(HttpContext context, string id, TextGeneration generation, bool complete, int wasted, AnswerClock clock)
     {
+        var usage = generation.Usage;
+        counters.Ended(usage);
         if (complete)
         {
-            counters.Finished();
+            counters.Finished(generation, lifecycle.EngineOrNull!.Facts.MaxModelLen);
             Log.Finished(log, id, context.TraceIdentifier, usage, clock);
         }
         else if (context.RequestAborted.IsCancellationRequested)

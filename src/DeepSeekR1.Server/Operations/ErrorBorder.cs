@@ -9,7 +9,8 @@ namespace DeepSeekR1.Server.Operations;
 /// <summary>
 /// The outermost border of a request: names it, checks its key, and turns whatever goes wrong into OpenAI's error object.
 /// </summary>
-internal sealed class ErrorBorder(RequestDelegate next, Access access, Lifecycle lifecycle, ILogger<ErrorBorder> log)
+internal sealed class ErrorBorder(
+    RequestDelegate next, Access access, Lifecycle lifecycle, RequestCounters counters, ILogger<ErrorBorder> log)
 {
     private const int MaxRequestIdLength = 128;
 
@@ -58,6 +59,11 @@ internal sealed class ErrorBorder(RequestDelegate next, Access access, Lifecycle
             if (context.Response.HasStarted)
                 throw;
             await RefuseAsync(context, error);
+        }
+        finally
+        {
+            if (!Logging.IsQuiet(context.Request.Path))
+                counters.Responded(context.Response.StatusCode);
         }
     }
 

@@ -6,7 +6,7 @@ using Microsoft.AspNetCore.Routing;
 namespace DeepSeekR1.Server.Operations;
 
 /// <summary>Probes and metrics.</summary>
-internal sealed class HealthApi(Lifecycle lifecycle, RequestCounters counters, ServedModels models)
+internal sealed class HealthApi(Lifecycle lifecycle, MetricsPage metrics)
 {
     /// <summary>Adds the routes.</summary>
     public void Map(IEndpointRouteBuilder routes)
@@ -38,8 +38,7 @@ internal sealed class HealthApi(Lifecycle lifecycle, RequestCounters counters, S
 
     private Task MetricsAsync(HttpContext context)
     {
-        var snapshot = lifecycle.EngineOrNull?.Snapshot() ?? new Engine.EngineSnapshot(0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
         context.Response.ContentType = "text/plain; version=0.0.4; charset=utf-8";
-        return context.Response.WriteAsync(MetricsText.Write(models.Names[0], snapshot, counters));
+        return context.Response.WriteAsync(metrics.Write());
     }
 }

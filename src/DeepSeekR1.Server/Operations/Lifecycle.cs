@@ -31,6 +31,8 @@ internal enum ServerState
 internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) : IHostedLifecycleService, IAsyncDisposable
 {
     private readonly CancellationTokenSource _stopLoading = new();
+    private readonly CancellationTokenSource _cutDrain = new();
+    private readonly ServiceNotifier _notifier = new(options.NotifySocket);
     private readonly TaskCompletionSource<ChatEngine> _loaded = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<EngineFaultedException> _faulted = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly Stopwatch _watch = new();
@@ -83,6 +85,9 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
         return Task.CompletedTask;
     }
 
+    /// <summary>Ends the wait for running requests, or the wait that is to come.</summary>
+    public void CutDrain() => _cutDrain.Cancel();
+
     /// <inheritdoc/>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
@@ -90,16 +95,21 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
         if (_state != ServerState.Failed)
             _state = ServerState.Draining;
         await _stopLoading.CancelAsync();
+        _notifier.Stopping(TimeSpan.FromSeconds(options.ShutdownTimeoutSeconds));
         if (!wasReady || _engine is not { } engine)
             return;
         var snapshot = engine.Snapshot();
         Log.Draining(log, snapshot.Running + snapshot.Waiting, options.ShutdownTimeoutSeconds);
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken, _cutDrain.Token);
         deadline.CancelAfter(TimeSpan.FromSeconds(options.ShutdownTimeoutSeconds));
         try
         {
             await engine.DrainAsync(deadline.Token);
             Log.Drained(log);
+        }
+        catch (OperationCanceledException) when (_cutDrain.IsCancellationRequested)
+        {
+            Log.DrainCut(log);
         }
         catch (OperationCanceledException)
         {
@@ -119,6 +129,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
         await _loading;
         await CloseEngineAsync();
         _stopLoading.Dispose();
+        _cutDrain.Dispose();
     }
 
     /// <inheritdoc/>
@@ -149,6 +160,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
             if (_state == ServerState.Loading)
                 _state = ServerState.Ready;
             Log.Ready(log, _engine.Facts, _watch.Elapsed.TotalSeconds);
+            _notifier.Ready(options.Engine.ModelPath);
             _loaded.TrySetResult(_engine);
             _ = WatchAsync(_engine);
         }
@@ -194,6 +206,14 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
 
     private sealed class ProgressSink(Lifecycle owner) : IProgress<LoadProgress>
     {
-        public void Report(LoadProgress value) => owner._progress = value;
+        private int _percent = -1;
+
+        public void Report(LoadProgress value)
+        {
+            owner._progress = value;
+            int percent = (int)(100 * value.Fraction);
+            if (Interlocked.Exchange(ref _percent, percent) != percent)
+                owner._notifier.Loading(value.Phase, value.Fraction);
+        }
     }
 }

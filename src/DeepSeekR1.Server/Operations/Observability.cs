@@ -1,5 +1,3 @@
-using System.Globalization;
-using System.Text;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Server.OpenAi;
 using DeepSeekR1.Text;
@@ -7,65 +5,6 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace DeepSeekR1.Server.Operations;
-
-/// <summary>Counters that only the HTTP side knows. Safe for many threads.</summary>
-internal sealed class RequestCounters
-{
-    private long _finished, _left, _wasted;
-
-    /// <summary>Requests answered to the end.</summary>
-    public long FinishedTotal => Interlocked.Read(ref _finished);
-
-    /// <summary>Requests whose client left early.</summary>
-    public long LeftTotal => Interlocked.Read(ref _left);
-
-    /// <summary>Tokens generated after their client had left.</summary>
-    public long WastedTokens => Interlocked.Read(ref _wasted);
-
-    /// <summary>A request was answered.</summary>
-    public void Finished() => Interlocked.Increment(ref _finished);
-
-    /// <summary>A client left.</summary>
-    public void ClientLeft(int wastedTokens)
-    {
-        Interlocked.Increment(ref _left);
-        Interlocked.Add(ref _wasted, wastedTokens);
-    }
-}
-
-/// <summary>Metrics in Prometheus' text format; where vLLM has a name for a thing, it is that name.</summary>
-internal static class MetricsText
-{
-    /// <summary>The page.</summary>
-    public static string Write(string model, EngineSnapshot s, RequestCounters counters)
-    {
-        var text = new StringBuilder();
-        string labels = $"{{model_name=\"{Escape(model)}\",engine=\"0\"}}";
-        void Add(string name, string kind, string help, double value) => text.Append(CultureInfo.InvariantCulture,
-            $"# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{labels} {value}\n");
-
-        Add("vllm:num_requests_running", "gauge", "Sequences in the running batch.", s.Running);
-        Add("vllm:num_requests_waiting", "gauge", "Sequences waiting for room.", s.Waiting);
-        Add("vllm:kv_cache_usage_perc", "gauge", "Share of KV blocks in use, 0 to 1.",
-            s.BlocksTotal > 0 ? (double)s.BlocksUsed / s.BlocksTotal : 0);
-        Add("vllm:prompt_tokens_total", "counter", "Prompt tokens computed.", s.PromptTokens);
-        Add("vllm:generation_tokens_total", "counter", "Tokens generated.", s.GeneratedTokens);
-        Add("vllm:num_preemptions_total", "counter", "Sequences put back because blocks ran out.", s.Preemptions);
-        Add("vllm:prefix_cache_queries_total", "counter", "Prompt tokens looked up in the prefix cache.", s.PrefixQueries);
-        Add("vllm:prefix_cache_hits_total", "counter", "Prompt tokens found in the prefix cache.", s.PrefixHits);
-        Add("deepseekr1:kv_blocks_used", "gauge", "KV blocks in use.", s.BlocksUsed);
-        Add("deepseekr1:kv_blocks_total", "gauge", "KV blocks in the cache.", s.BlocksTotal);
-        Add("deepseekr1:steps_total", "counter", "Engine steps.", s.Steps);
-        Add("deepseekr1:sequences_finished_total", "counter", "Sequences that ended by themselves.", s.RequestsFinished);
-        Add("deepseekr1:sequences_cancelled_total", "counter", "Sequences that were cancelled.", s.RequestsCancelled);
-        Add("deepseekr1:http_requests_finished_total", "counter", "Requests answered to the end.", counters.FinishedTotal);
-        Add("deepseekr1:clients_left_total", "counter", "Requests whose client left early.", counters.LeftTotal);
-        Add("deepseekr1:tokens_after_client_left_total", "counter", "Tokens generated after their client had left.", counters.WastedTokens);
-        return text.ToString();
-    }
-
-    private static string Escape(string label) => label.Replace("\\", "\\\\").Replace("\"", "\\\"").Replace("\n", "\\n");
-}
 
 /// <summary>Logs a line of counters every ten seconds while requests run, and notices an engine that failed without a request.</summary>
 internal sealed class StatsLogger(ServerOptions options, Lifecycle lifecycle, ILogger<StatsLogger> log) : BackgroundService
@@ -152,6 +91,9 @@ internal static partial class Log
 
     [LoggerMessage(Level = LogLevel.Information, Message = "All requests have finished")]
     public static partial void Drained(ILogger log);
+
+    [LoggerMessage(Level = LogLevel.Warning, Message = "Stopping at once: requests that still run are cut off")]
+    public static partial void DrainCut(ILogger log);
 
     [LoggerMessage(Level = LogLevel.Warning, Message = "Requests still run after {Seconds} s; they are cut off")]
     public static partial void DrainTimeout(ILogger log, int seconds);
