@@ -26,7 +26,8 @@ internal static class ServeCommand
         return command;
     }
 
-    private static Option ToFlag(ServeOption option)
+    /// <summary>An option as a flag of a verb.</summary>
+    internal static Option ToFlag(ServeOption option)
     {
         string help = $"{option.Help} [{option.EnvironmentVariable}]";
         return option.IsSwitch
@@ -34,7 +35,8 @@ internal static class ServeCommand
             : new Option<string>("--" + option.Name) { Description = help, HelpName = option.Value, AllowMultipleArgumentsPerToken = false };
     }
 
-    private static Dictionary<string, string> Given(ParseResult parsed, Dictionary<string, Option> flags)
+    /// <summary>The values that stand on the command line, by option name.</summary>
+    internal static Dictionary<string, string> Given(ParseResult parsed, Dictionary<string, Option> flags)
     {
         var given = new Dictionary<string, string>();
         foreach (var (name, flag) in flags)

@@ -42,6 +42,8 @@ internal static class ServeOptions
             (o, v) => o with { TokensPerMinute = Int("tokens-per-minute", v, 1, int.MaxValue) }),
         new("allowed-origins", "URL", "Origins whose pages may call this server from a browser, several separated by commas; * = all (default: none)",
             (o, v) => o with { AllowedOrigins = List(v) }),
+        new("client-timeout", "SECONDS", "A client that takes nothing of its answer for this long is cut off, 1 to 86400 (default 30)",
+            (o, v) => o with { ClientTimeout = TimeSpan.FromSeconds(Int("client-timeout", v, 1, 86400)) }),
         new("max-request-body-bytes", "BYTES", "Largest request body; 413 above (default 33554432)",
             (o, v) => o with { MaxRequestBodyBytes = Long("max-request-body-bytes", v, 1, long.MaxValue) }),
         new("served-model-name", "NAME", "Name in requests and answers; several separated by commas (default: file name of MODEL)",

@@ -77,6 +77,9 @@ public sealed record ServerOptions
     /// <summary>Seconds that running requests have to finish when the server stops, 0 to 86400.</summary>
     public int ShutdownTimeoutSeconds { get; init; } = 120;
 
+    /// <summary>How long a client may take nothing of its answer, or acknowledge nothing, before its connection is cut.</summary>
+    public TimeSpan ClientTimeout { get; init; } = TimeSpan.FromSeconds(30);
+
     /// <summary>Largest request body in bytes.</summary>
     public long MaxRequestBodyBytes { get; init; } = 32L << 20;
 

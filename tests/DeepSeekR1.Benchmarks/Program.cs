@@ -8,6 +8,7 @@ return args switch
     ["open-r1", var config, var folder] => OpenBenchmark.Run(config, folder),
     ["ranks", var model, .. var rest] => await RankBenchmark.Run(model, rest),
     ["prefix", var model, .. var rest] => await PrefixBenchmark.Run(model, rest),
+    ["sse", var model, .. var rest] => await SseBenchmark.Run(model, rest),
     _ => Usage(),
 };
 
@@ -18,5 +19,6 @@ static int Usage()
     Console.Error.WriteLine("       open-r1 CONFIG FOLDER           time and memory of opening R1's 163 shards, written to FOLDER as sparse files");
     Console.Error.WriteLine("       ranks MODEL [dtype]             two ranks of one thread against one rank of two threads");
     Console.Error.WriteLine("       prefix MODEL [dtype]            time to the first token with a cached prefix of 1k to 8k tokens");
+    Console.Error.WriteLine("       sse MODEL [STREAMS...]          tokens/s of the way from the engine's channel to clients' sockets (MODEL gives the tokenizer)");
     return 2;
 }

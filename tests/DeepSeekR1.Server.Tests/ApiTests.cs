@@ -138,6 +138,34 @@ public sealed class ApiTests(DeepSeekServer server)
         Assert.Equal(10, sent);
     }
 
+    /// <summary>Every field says what it means, what it is when it is left out, and a number says its range.</summary>
+    [GoldenFact]
+    public async Task OpenApi_EveryField_HasMeaningDefaultAndRange()
+    {
+        var document = (await server.Client.GetJsonAsync("/swagger/v1/swagger.json")).Json;
+        int fields = 0;
+        foreach (var (path, item) in document["paths"]!.AsObject())
+        {
+            if (item!["post"]?["requestBody"]?["content"]!["application/json"]!["schema"] is not { } schema)
+                continue;
+            string[] required = [.. schema["required"]?.AsArray().Select(r => (string)r!) ?? [], "prompt", "messages"];
+            foreach (var (name, field) in schema["properties"]!.AsObject())
+            {
+                string what = $"{path} {name}: {field!.ToJsonString()}";
+                string description = (string?)field["description"] ?? "";
+                Assert.True(description.Length > 5, what);
+                Assert.True(required.Contains(name) || field["default"] is not null || description.Contains("efault"), what);
+                if ((string?)field["type"] is "integer" or "number" && name != "seed")
+                    Assert.True(field["minimum"] is not null || field["exclusiveMinimum"] is not null, what);
+                fields++;
+            }
+        }
+        Assert.InRange(fields, 60, 200);
+        var chat = document["paths"]!["/v1/chat/completions"]!["post"]!["requestBody"]!["content"]!["application/json"]!["schema"]!["properties"]!;
+        Assert.Equal(("0", "2", "0.6"), ((string?)chat["temperature"]!["minimum"]?.ToString(), (string?)chat["temperature"]!["maximum"]?.ToString(), chat["temperature"]!["default"]!.ToString()));
+        Assert.Contains("low", chat["reasoning_effort"]!["enum"]!.ToJsonString());
+    }
+
     [GoldenFact]
     public async Task Parallel_SixteenStreams_EachEqualsItsLoneRun()
     {

@@ -48,12 +48,12 @@ public sealed class TracingTests(DeepSeekServer server)
         var parts = spans.Where(s => s.ParentSpanId == whole.SpanId).OrderBy(s => s.StartTimeUtc).ToArray();
         Assert.Equal(["queue", "prefill", "decode"], parts.Select(s => s.OperationName));
 
-        // They follow each other without a gap and fill the whole.
+        // They follow each other without a gap from the beginning, and end before the whole does.
         var tolerance = TimeSpan.FromMilliseconds(0.01);
         Assert.Equal(whole.StartTimeUtc, parts[0].StartTimeUtc, tolerance);
         Assert.Equal(parts[0].StartTimeUtc + parts[0].Duration, parts[1].StartTimeUtc, tolerance);
         Assert.Equal(parts[1].StartTimeUtc + parts[1].Duration, parts[2].StartTimeUtc, tolerance);
-        Assert.Equal(whole.StartTimeUtc + whole.Duration, parts[2].StartTimeUtc + parts[2].Duration, tolerance);
+        Assert.InRange(parts[2].StartTimeUtc + parts[2].Duration, parts[2].StartTimeUtc, whole.StartTimeUtc + whole.Duration + tolerance);
     }
 
     [GoldenFact]

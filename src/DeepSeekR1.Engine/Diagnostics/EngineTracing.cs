@@ -23,7 +23,7 @@ public static class EngineTracing
         if (!Source.HasListeners())
             return;
         var times = sequence.Times;
-        var origin = DateTime.UtcNow;
+        var origin = TimeProvider.System.GetUtcNow().UtcDateTime;
         DateTime At(long stamp) => origin - Stopwatch.GetElapsedTime(stamp, now);
         using var whole = Source.StartActivity("llm_request", ActivityKind.Internal, times.Parent, startTime: At(times.Arrived));
         if (whole is null)

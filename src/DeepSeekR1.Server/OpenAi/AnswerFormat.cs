@@ -36,8 +36,8 @@ internal abstract class AnswerFormat(string id, long created, AnswerOptions opti
     /// <summary>How the answer is wanted.</summary>
     protected AnswerOptions Options => options;
 
-    /// <summary>Bytes of tokens.</summary>
-    protected ChatEngine Engine => engine;
+    /// <summary>Bytes of tokens, and the longest sequence.</summary>
+    internal ChatEngine Engine => engine;
 
     /// <summary>The whole answer.</summary>
     public abstract void WriteWhole(Utf8JsonWriter json, TextGeneration generation, IReadOnlyList<AnswerParts> parts);

@@ -29,7 +29,7 @@ internal sealed class AnswerClock
 /// Reads a running request to its end and writes the answer, whole or as a stream. Nothing is sent before the first token,
 /// so that an early failure is a plain error with its status; a later one is told in the stream, then the connection breaks.
 /// </summary>
-internal sealed class AnswerWriter(ServerOptions options, RequestCounters counters, Lifecycle lifecycle, ILogger<AnswerWriter> log)
+internal sealed class AnswerWriter(ServerOptions options, RequestCounters counters, ILogger<AnswerWriter> log)
 {
     private static readonly JsonWriterOptions Json = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -37,7 +37,7 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
     public async Task WriteAsync(HttpContext context, string id, TextGeneration generation, AnswerFormat format, AnswerOptions answer, Tenant tenant)
     {
         var clock = new AnswerClock();
-        bool complete = false;
+        bool complete = false, cut = false;
         try
         {
             if (answer.Stream)
@@ -46,31 +46,42 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
                 await WholeAsync(context, generation, format, answer, clock);
             complete = true;
         }
+        catch (SlowReaderException)
+        {
+            cut = true;
+            throw;
+        }
         finally
         {
             int wasted = await generation.AbandonAsync();
             tenant.Charge(generation.Usage, wasted);
-            Report(context, id, generation, complete, wasted, clock);
+            Report(context, id, generation, format, (complete, cut, wasted), clock);
         }
     }
 
-    private void Report(HttpContext context, string id, TextGeneration generation, bool complete, int wasted, AnswerClock clock)
+    private void Report(
+        HttpContext context, string id, TextGeneration generation, AnswerFormat format, (bool Complete, bool Cut, int Wasted) end, AnswerClock clock)
     {
         var usage = generation.Usage;
         counters.Ended(usage);
-        if (complete)
+        if (end.Complete)
         {
-            counters.Finished(generation, lifecycle.EngineOrNull!.Facts.MaxModelLen);
+            counters.Finished(generation, format.Engine.Facts.MaxModelLen);
             Log.Finished(log, id, context.TraceIdentifier, usage, clock);
+        }
+        else if (end.Cut)
+        {
+            counters.ClientCut();
+            Log.ClientCut(log, id, context.TraceIdentifier, usage.CompletionTokens, options.ClientTimeout.TotalSeconds);
         }
         else if (context.RequestAborted.IsCancellationRequested)
         {
-            counters.ClientLeft(wasted);
-            Log.ClientLeft(log, id, context.TraceIdentifier, usage.CompletionTokens, wasted, clock.Seconds);
+            counters.ClientLeft(end.Wasted);
+            Log.ClientLeft(log, id, context.TraceIdentifier, usage.CompletionTokens, end.Wasted, clock.Seconds);
         }
     }
 
-    private static async Task WholeAsync(
+    private async Task WholeAsync(
         HttpContext context, TextGeneration generation, AnswerFormat format, AnswerOptions answer, AnswerClock clock)
     {
         int perPrompt = generation.ChoiceCount / generation.Prompts.Count;
@@ -89,7 +100,7 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
             format.WriteWhole(json, generation, answer.Answers < perPrompt ? Best(parts, answer.Answers) : parts);
         context.Response.ContentType = "application/json; charset=utf-8";
         context.Response.ContentLength = buffer.WrittenCount;
-        await context.Response.BodyWriter.WriteAsync(buffer.WrittenMemory, context.RequestAborted);
+        await ClientPatience.WriteAsync(context, buffer.WrittenMemory, options.ClientTimeout, context.RequestAborted);
     }
 
     /// <summary>The best answers of each prompt, best first.</summary>
@@ -99,7 +110,7 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
     private async Task StreamAsync(
         HttpContext context, TextGeneration generation, AnswerFormat format, AnswerOptions answer, AnswerClock clock)
     {
-        using var sse = new SseWriter(context.Response);
+        using var sse = new SseWriter(context, options.ClientTimeout);
         var begun = new bool[generation.ChoiceCount];
         try
         {
@@ -109,13 +120,17 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
                 await SendAsync(sse, generation, format, delta, begun, context.RequestAborted);
             }
             if (answer.IncludeUsage)
-                await sse.SendAsync(json => format.WriteUsageChunk(json, generation), context.RequestAborted);
+            {
+                format.WriteUsageChunk(sse.BeginEvent(), generation);
+                await sse.EndEventAsync(context.RequestAborted);
+            }
             await sse.DoneAsync(context.RequestAborted);
         }
-        catch (Exception e) when (e is not OperationCanceledException && context.Response.HasStarted)
+        catch (Exception e) when (e is not (OperationCanceledException or SlowReaderException) && sse.HasBegun)
         {
-            var error = OpenAiError.From(e);
-            await sse.SendAsync(json => JsonSerializer.Serialize(json, error.ToBody(), WireJson.Default.ErrorBody), context.RequestAborted);
+            JsonSerializer.Serialize(sse.BeginEvent(), OpenAiError.From(e).ToBody(), WireJson.Default.ErrorBody);
+            await sse.EndEventAsync(context.RequestAborted);
+            await sse.FlushAsync(context.RequestAborted);
             // Without [DONE] and with a broken chunked body every client notices that the answer is not complete.
             throw new BrokenStreamException(e);
         }
@@ -129,15 +144,20 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
         {
             begun[delta.Choice] = true;
             if (format.HasFirstChunk)
-                await sse.SendAsync(json => format.WriteFirst(json, generation, delta.Choice), cancellation);
+            {
+                format.WriteFirst(sse.BeginEvent(), generation, delta.Choice);
+                await sse.EndEventAsync(cancellation);
+            }
         }
         if (delta is { Reasoning: not null, Content: not null })
         {
             // One token closed the thought and opened the answer: two chunks, the token belongs to the first.
-            await sse.SendAsync(json => format.WriteChunk(json, generation, delta with { Content = null }), cancellation);
+            format.WriteChunk(sse.BeginEvent(), generation, delta with { Content = null });
+            await sse.EndEventAsync(cancellation);
             delta = delta with { Reasoning = null, Tokens = [] };
         }
-        await sse.SendAsync(json => format.WriteChunk(json, generation, delta), cancellation);
+        format.WriteChunk(sse.BeginEvent(), generation, delta);
+        await sse.EndEventAsync(cancellation);
     }
 
     /// <summary>The deltas; while none comes for a while, a comment goes out instead.</summary>
@@ -152,17 +172,33 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
             if (!next.IsCompleted)
             {
                 var waiting = next.AsTask();
-                while (!await silence.EndedByAsync(waiting))
-                {
-                    sse.Begin();
-                    await sse.PingAsync(CancellationToken.None);
-                }
+                await WaitAsync(waiting, sse, silence, cancellation);
                 next = new ValueTask<bool>(waiting);
             }
             if (!await next)
                 yield break;
             yield return deltas.Current;
             silence.Restart();
+        }
+    }
+
+    /// <summary>Sends what is written before it waits, and a comment whenever nothing has come for a while.</summary>
+    private static async Task WaitAsync(Task waiting, SseWriter sse, Silence silence, CancellationToken cancellation)
+    {
+        try
+        {
+            await sse.FlushAsync(cancellation);
+            while (!await silence.EndedByAsync(waiting))
+            {
+                sse.Begin();
+                await sse.PingAsync(CancellationToken.None);
+            }
+        }
+        catch (Exception)
+        {
+            // The source must have ended its step before it can be disposed; the connection is gone, so it will soon.
+            await waiting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            throw;
         }
     }
 

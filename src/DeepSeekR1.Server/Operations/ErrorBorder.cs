@@ -44,7 +44,7 @@ internal sealed class ErrorBorder(
             if (!context.Response.HasStarted && context.Response.StatusCode >= 400 && context.Response.ContentType is null)
                 await RefuseAsync(context, OpenAiError.FromStatus(context));
         }
-        catch (Exception) when (context.RequestAborted.IsCancellationRequested)
+        catch (Exception e) when (e is SlowReaderException || context.RequestAborted.IsCancellationRequested)
         {
             // The client has left: nobody is there to be told. The status is for the log alone (as nginx writes it).
             if (!context.Response.HasStarted)

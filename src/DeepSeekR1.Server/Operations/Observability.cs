@@ -82,6 +82,10 @@ internal static partial class Log
     public static partial void ClientLeft(
         ILogger log, string id, string requestId, int completionTokens, int wastedTokens, double seconds);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message =
+        "{Id} ({RequestId}) cut: the client took nothing of its answer for {Seconds} s; it had {CompletionTokens} tokens")]
+    public static partial void ClientCut(ILogger log, string id, string requestId, int completionTokens, double seconds);
+
     [LoggerMessage(Level = LogLevel.Information, Message =
         "Running {Running}, waiting {Waiting}, prompt {PromptRate:F1} tokens/s, generation {GenerationRate:F1} tokens/s, KV cache {KvPercent:F1} %")]
     public static partial void Stats(ILogger log, int running, int waiting, double promptRate, double generationRate, double kvPercent);

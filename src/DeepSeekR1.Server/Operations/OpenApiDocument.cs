@@ -11,7 +11,7 @@ namespace DeepSeekR1.Server.Operations;
 /// The OpenAPI document at /swagger/v1/swagger.json and its page at /swagger. Request schemas come from the same list of
 /// fields that the mapper reads by.
 /// </summary>
-internal sealed class OpenApiDocument(ServedModels models) : IDocumentFilter
+internal sealed class OpenApiDocument(ServedModels models, ServerOptions options, Lifecycle lifecycle) : IDocumentFilter
 {
     private const string ScriptPath = "/swagger/live-sse.js";
 
@@ -52,14 +52,15 @@ internal sealed class OpenApiDocument(ServedModels models) : IDocumentFilter
     {
         swaggerDoc.Paths = [];
         string model = models.Names[0];
+        var defaults = new FieldDefaults(model, options, lifecycle.EngineOrNull?.Facts.Defaults);
         Post(swaggerDoc, "/v1/chat/completions", "createChatCompletion", "Answer a conversation",
-            OpenApiSchemas.Request(RequestFields.Chat, "messages"), RequestExamples.Chat(model), OpenApiSchemas.ChatAnswer(), OpenApiSchemas.ChatChunk());
+            OpenApiSchemas.Request(RequestFields.Chat, defaults, "messages"), RequestExamples.Chat(model), OpenApiSchemas.ChatAnswer(), OpenApiSchemas.ChatChunk());
         Post(swaggerDoc, "/v1/completions", "createCompletion", "Continue a text",
-            OpenApiSchemas.Request(RequestFields.Completion, "prompt"), RequestExamples.Completion(model), OpenApiSchemas.CompletionAnswer(), OpenApiSchemas.CompletionAnswer());
+            OpenApiSchemas.Request(RequestFields.Completion, defaults, "prompt"), RequestExamples.Completion(model), OpenApiSchemas.CompletionAnswer(), OpenApiSchemas.CompletionAnswer());
         Post(swaggerDoc, "/tokenize", "tokenize", "Text or conversation to token ids",
-            OpenApiSchemas.Request(RequestFields.Tokenize), RequestExamples.Tokenize(model), OpenApiSchemas.TokenizeAnswer());
+            OpenApiSchemas.Request(RequestFields.Tokenize, defaults), RequestExamples.Tokenize(model), OpenApiSchemas.TokenizeAnswer());
         Post(swaggerDoc, "/detokenize", "detokenize", "Token ids to text",
-            OpenApiSchemas.Request(RequestFields.Detokenize, "tokens"), RequestExamples.Detokenize(model), OpenApiSchemas.DetokenizeAnswer());
+            OpenApiSchemas.Request(RequestFields.Detokenize, defaults, "tokens"), RequestExamples.Detokenize(model), OpenApiSchemas.DetokenizeAnswer());
         Get(swaggerDoc, "/v1/models", "listModels", "The served model", "Models");
         Get(swaggerDoc, "/v1/models/{id}", "retrieveModel", "One served name", "Models", model);
         Get(swaggerDoc, "/health", "health", "200 when requests are answered", "Operations");
@@ -100,7 +101,7 @@ internal sealed class OpenApiDocument(ServedModels models) : IDocumentFilter
             Description = chunk is null ? "The answer" : "The answer; with stream = true as server-sent events",
             Content = ok,
         };
-        foreach (var (status, text) in new[] { ("400", "The request is wrong"), ("401", "The API key is missing or wrong"), ("404", "The model is not served"), ("413", "The body is too large"), ("415", "The body is not JSON"), ("429", "The queue is full"), ("500", "The engine failed"), ("503", "The model is loading, or the server is shutting down") })
+        foreach (var (status, text) in new[] { ("400", "The request is wrong"), ("401", "The API key is missing or wrong"), ("404", "The model is not served"), ("413", "The body is too large"), ("415", "The body is not JSON"), ("429", "The queue is full, or a limit of the key is used up; Retry-After says for how long"), ("500", "The engine failed"), ("503", "The model is loading, or the server is shutting down") })
             operation.Responses[status] = OpenApiSchemas.ErrorResponse(text);
         document.Paths[path] = new OpenApiPathItem { Operations = new Dictionary<HttpMethod, OpenApiOperation> { [HttpMethod.Post] = operation } };
     }

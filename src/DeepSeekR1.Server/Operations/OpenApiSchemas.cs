@@ -8,10 +8,10 @@ namespace DeepSeekR1.Server.Operations;
 internal static class OpenApiSchemas
 {
     /// <summary>A request, from the list of its fields.</summary>
-    public static OpenApiSchema Request(IEnumerable<RequestField> fields, params string[] required) => new()
+    public static OpenApiSchema Request(IEnumerable<RequestField> fields, FieldDefaults defaults, params string[] required) => new()
     {
         Type = JsonSchemaType.Object,
-        Properties = fields.ToDictionary(f => f.Name, Field),
+        Properties = fields.ToDictionary(f => f.Name, f => Field(f, required.Contains(f.Name) ? null : defaults)),
         Required = new HashSet<string>(required),
     };
 
@@ -60,7 +60,7 @@ internal static class OpenApiSchemas
             ("completion_tokens_details", Object(("reasoning_tokens", Integer()))),
             ("prompt_cache_hit_tokens", Integer()), ("prompt_cache_miss_tokens", Integer()))));
 
-    private static IOpenApiSchema Field(RequestField field)
+    private static IOpenApiSchema Field(RequestField field, FieldDefaults? defaults)
     {
         var schema = field.Type switch
         {
@@ -72,10 +72,12 @@ internal static class OpenApiSchemas
             "integer" => Integer(),
             "number" => new OpenApiSchema { Type = JsonSchemaType.Number },
             "boolean" => new OpenApiSchema { Type = JsonSchemaType.Boolean },
-            "object" => Object(),
-            _ => field.Name == "reasoning_format" ? Enum("separate", "inline") : Text(),
+            "object" => Members(field.Name),
+            _ => Choices.TryGetValue(field.Name, out string[]? choices) ? Enum(choices) : Text(),
         };
         schema.Description = field.Description;
+        if (defaults is not null && field.Name is not ("prompt" or "messages"))
+            SetDefault(schema, defaults.Of(field.Name, field.Type));
         if (field.ExclusiveMin)
             schema.ExclusiveMinimum = Bound(field.Min);
         else
@@ -83,6 +85,31 @@ internal static class OpenApiSchemas
         schema.Maximum = Bound(field.Max);
         return schema;
     }
+
+    /// <summary>Texts of which only some are allowed.</summary>
+    private static readonly Dictionary<string, string[]> Choices = new()
+    {
+        ["reasoning_format"] = ["separate", "inline"],
+        ["reasoning_effort"] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"],
+    };
+
+    private static OpenApiSchema Members(string field) => field switch
+    {
+        "stream_options" => Object(("include_usage", Flag()), ("continuous_usage_stats", Flag())),
+        "thinking" => Object(("type", Enum("enabled", "disabled"))),
+        "logit_bias" => new OpenApiSchema { Type = JsonSchemaType.Object, AdditionalProperties = new OpenApiSchema { Type = JsonSchemaType.Number, Minimum = "-100", Maximum = "100" } },
+        _ => Object(),
+    };
+
+    private static void SetDefault(OpenApiSchema schema, System.Text.Json.Nodes.JsonNode? value)
+    {
+        if (value is not null)
+            schema.Default = value;
+        else if (!schema.Description!.Contains("efault", StringComparison.Ordinal))
+            schema.Description = schema.Description.TrimEnd('.') + ". Default: not set.";
+    }
+
+    private static OpenApiSchema Flag() => new() { Type = JsonSchemaType.Boolean, Default = false };
 
     private static OpenApiSchema Message()
     {
