@@ -141,7 +141,7 @@ public sealed class SlowClientTests
             return;
         byte[] timeout = new byte[4];
         accepted.GetRawSocketOption((int)SocketOptionLevel.Tcp, 18, timeout);
-        Assert.Equal(20000, BinaryPrimitives.ReadInt32LittleEndian(timeout));
+        Assert.Equal(30000, BinaryPrimitives.ReadInt32LittleEndian(timeout));
     }
 
     private static async Task UntilCutAsync(HttpClient client)

@@ -21,6 +21,9 @@ internal static class Sockets
     /// <summary>Seconds of silence before a peer is asked whether it lives, seconds between questions, questions without an answer.</summary>
     private const int KeepAliveSeconds = 30, KeepAliveInterval = 10, KeepAliveCount = 3;
 
+    /// <summary>The kernel also gives up peers that only do not read; we cut those first and say why.</summary>
+    private static readonly TimeSpan KernelExtra = TimeSpan.FromSeconds(10);
+
     /// <summary>A bound socket whose connections notice that their peer is gone.</summary>
     public static Socket Listen(EndPoint endpoint, TimeSpan clientTimeout)
     {
@@ -33,7 +36,7 @@ internal static class Sockets
         if (OperatingSystem.IsLinux())
         {
             Span<byte> milliseconds = stackalloc byte[4];
-            BinaryPrimitives.WriteInt32LittleEndian(milliseconds, (int)clientTimeout.TotalMilliseconds);
+            BinaryPrimitives.WriteInt32LittleEndian(milliseconds, (int)Math.Min(int.MaxValue, (clientTimeout + KernelExtra).TotalMilliseconds));
             socket.SetRawSocketOption((int)SocketOptionLevel.Tcp, TcpUserTimeout, milliseconds);
         }
         return socket;
