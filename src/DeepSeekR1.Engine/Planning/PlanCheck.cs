@@ -22,7 +22,10 @@ public static class PlanCheck
             yield break;
         var planned = new ModelSize(config).OnRank(rank.WorldSize, rank.Type, format, rank.ExpertParallel);
         long actualQuantized = quantized.Sum(f => f.Bytes), packed = loaded.Formats.Where(f => f.IsPacked).Sum(f => f.Bytes);
-        long dense = loaded.Bytes - actualQuantized - packed, plannedDense = planned.Other + (packed == 0 ? planned.Linear : 0);
+
+        // Matrices whose packed layout would lose numbers on this processor stay dense: what is not packed must be there as it was planned.
+        long numbersPacked = loaded.Formats.Where(f => f.IsPacked).Sum(f => f.Parameters), size = rank.Type == TorchSharp.torch.ScalarType.Float32 ? 4 : 2;
+        long dense = loaded.Bytes - actualQuantized - packed, plannedDense = planned.Other + planned.Linear - numbersPacked * size;
         if (actualQuantized != planned.Quantized)
             yield return $"planned were {planned.Quantized} bytes of quantized weights, {actualQuantized} are in memory.";
         if (dense != plannedDense)
