@@ -1,5 +1,5 @@
-using TorchSharp;
 using DeepSeekR1.Models;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training;

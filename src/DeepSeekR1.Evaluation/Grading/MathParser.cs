@@ -11,8 +11,22 @@ internal abstract class MathParser(List<MathToken> tokens, bool shorthand)
 
     private static readonly Dictionary<string, string> Relations = new()
     {
-        ["="] = "eq", ["<"] = "lt", [">"] = "gt", ["le"] = "le", ["leq"] = "le", ["leqslant"] = "le", ["ge"] = "ge", ["geq"] = "ge", ["geqslant"] = "ge", ["lt"] = "lt", ["gt"] = "gt",
-        ["ne"] = "ne", ["neq"] = "ne", ["in"] = "in", ["approx"] = "eq", ["equiv"] = "eq",
+        ["="] = "eq",
+        ["<"] = "lt",
+        [">"] = "gt",
+        ["le"] = "le",
+        ["leq"] = "le",
+        ["leqslant"] = "le",
+        ["ge"] = "ge",
+        ["geq"] = "ge",
+        ["geqslant"] = "ge",
+        ["lt"] = "lt",
+        ["gt"] = "gt",
+        ["ne"] = "ne",
+        ["neq"] = "ne",
+        ["in"] = "in",
+        ["approx"] = "eq",
+        ["equiv"] = "eq",
     };
 
     private static readonly HashSet<string> Enders =

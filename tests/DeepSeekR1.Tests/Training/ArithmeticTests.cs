@@ -1,6 +1,6 @@
-using DeepSeekR1.Text.Templates;
-using DeepSeekR1.Tests.Text.Templates;
 using DeepSeekR1.Testing;
+using DeepSeekR1.Tests.Text.Templates;
+using DeepSeekR1.Text.Templates;
 using DeepSeekR1.Training;
 using DeepSeekR1.Training.Arithmetic;
 using Xunit;
