@@ -96,11 +96,11 @@ public sealed class ClientServers : IAsyncLifetime
     }
 
     /// <summary>Waits until the server that answers has nothing to do and returns its counters.</summary>
-    internal async Task<EngineSnapshot> IdleAsync()
+    internal async Task<EngineSnapshot> IdleAsync(long cancelled = 0)
     {
         for (int i = 0; i < 1000; i++)
         {
-            if (Main.Snapshot() is { Running: 0, Waiting: 0, BlocksUsed: 0 } snapshot)
+            if (Main.Snapshot() is { Running: 0, Waiting: 0, BlocksUsed: 0 } snapshot && snapshot.RequestsCancelled >= cancelled)
                 return snapshot;
             await Task.Delay(10);
         }
