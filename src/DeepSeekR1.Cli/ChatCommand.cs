@@ -19,7 +19,7 @@ internal static class ChatCommand
     /// <summary>The verb with its options.</summary>
     public static Command Create()
     {
-        var model = new Argument<string?>("MODEL") { Description = "Checkpoint folder or .gguf file, loaded into this process", Arity = ArgumentArity.ZeroOrOne };
+        var model = new Argument<string?>("MODEL") { Description = $"Checkpoint folder or .gguf file, loaded into this process; the bundled {BundledModel.Name} if it is left out", Arity = ArgumentArity.ZeroOrOne };
         var url = new Option<string?>("--base-url") { Description = "Talk to this server instead, for example http://127.0.0.1:8000/v1", HelpName = "URL" };
         var key = new Option<string?>("--api-key") { Description = "Key of that server [DEEPSEEKR1_API_KEY]", HelpName = "KEY" };
         var name = new Option<string?>("--model") { Description = "Name of the model there (default: the first one that it serves)", HelpName = "NAME" };
@@ -61,6 +61,8 @@ internal static class ChatCommand
     {
         var options = ServeSettings.Resolve(model, given, Environment.GetEnvironmentVariable, Path.Combine(Environment.CurrentDirectory, "appsettings.json"));
         string? template = options.ChatTemplateFile is { } file ? await File.ReadAllTextAsync(file, cancellation) : null;
+        if (options.ModelDescription is { } description)
+            await Console.Error.WriteLineAsync(description);
         if (!Console.IsErrorRedirected)
             await Console.Error.WriteLineAsync($"Loading {options.Engine.ModelPath} ...");
         var engine = await Task.Run(() => LlmEngine.Load(options.Engine, cancellation: cancellation), cancellation);

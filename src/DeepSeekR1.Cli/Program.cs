@@ -1,6 +1,8 @@
 using System.CommandLine;
 using DeepSeekR1.Cli;
+using DeepSeekR1.Compute;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Training;
 
 return await CommandLine.RunAsync(args);
 
@@ -45,9 +47,13 @@ namespace DeepSeekR1.Cli
             {
                 return await verb();
             }
-            catch (Exception e) when (e is UsageException or StartupException)
+            catch (Exception e) when (e is UsageException or StartupException or ModelLoadException)
             {
                 return Fail(ExitCodes.Usage, e.Message);
+            }
+            catch (TrainingException e)
+            {
+                return Fail(ExitCodes.Fault, e.Message);
             }
             catch (EngineFaultedException e)
             {

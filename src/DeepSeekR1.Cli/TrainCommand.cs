@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Training;
 using DeepSeekR1.Training.Arithmetic;
@@ -21,8 +22,8 @@ internal static class TrainCommand
     {
         var (config, recipe, model, output, set) = Common();
         var command = new Command("sft", "Supervised training on dialogues; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set };
-        command.SetAction((parsed, cancellation) => Task.Run(
-            () => RunSft(Read<SftOptions>(parsed, "sft", config, recipe, model, output, set), cancellation), CancellationToken.None));
+        command.SetAction(parsed => StoppableAsync(stop => Task.Run(
+            () => RunSft(Read<SftOptions>(parsed, "sft", config, recipe, model, output, set), stop), CancellationToken.None)));
         return command;
     }
 
@@ -30,7 +31,7 @@ internal static class TrainCommand
     {
         var (config, recipe, model, output, set) = Common();
         var command = new Command("grpo", "Reinforcement learning with rule-based rewards; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set };
-        command.SetAction((parsed, cancellation) => RunGrpoAsync(Read<GrpoOptions>(parsed, "grpo", config, recipe, model, output, set), cancellation));
+        command.SetAction(parsed => StoppableAsync(stop => RunGrpoAsync(Read<GrpoOptions>(parsed, "grpo", config, recipe, model, output, set), stop)));
         return command;
     }
 
@@ -85,6 +86,24 @@ internal static class TrainCommand
             return ExitCodes.Ok;
         });
         return command;
+    }
+
+    /// <summary>Ctrl-C and SIGTERM end a run after its step, with a checkpoint; a second signal ends the process at once.</summary>
+    private static async Task<int> StoppableAsync(Func<CancellationToken, Task<int>> run)
+    {
+        using var stop = new CancellationTokenSource();
+        void Stop(PosixSignalContext context)
+        {
+            if (stop.IsCancellationRequested)
+                return;
+            context.Cancel = true;
+            Console.Error.WriteLine("Stopping after this step; a second signal stops at once.");
+            stop.Cancel();
+        }
+
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, Stop);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, Stop);
+        return await run(stop.Token);
     }
 
     private static (Option<string?> Config, Option<string?> Recipe, Option<string?> Model, Option<string?> Output, Option<string[]> Set) Common() => (

@@ -17,7 +17,7 @@ public static class ModelSource
 
     /// <summary>Files of a checkpoint folder that are not weights.</summary>
     public static IReadOnlyList<string> SideFiles { get; } =
-        ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "README.md", "LICENSE"];
+        ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
     /// <summary>A model on reference kernels, which have gradients. Weights come from the folder, or, if it has none, from the seed.</summary>
     /// <param name="folder">config.json and what else there is.</param>

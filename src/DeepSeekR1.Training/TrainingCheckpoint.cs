@@ -25,8 +25,8 @@ public sealed record TrainingState
     /// <summary>Seconds of all runs so far.</summary>
     public double Seconds { get; init; }
 
-    /// <summary>The options, to refuse going on with others.</summary>
-    public string Options { get; init; } = "";
+    /// <summary>Samples that were longer than max_length and left out.</summary>
+    public long LeftOut { get; init; }
 }
 
 /// <summary>

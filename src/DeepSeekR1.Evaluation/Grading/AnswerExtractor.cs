@@ -18,7 +18,7 @@ public enum AnswerTemplate
     Gsm8k,
 }
 
-/// <summary>Finds the final answer in a model's output. Rules: the README of goldens/grading and docs/evaluation.md.</summary>
+/// <summary>Finds the final answer in a model's output. Rules: the README of goldens/grading.</summary>
 internal static partial class AnswerExtractor
 {
     private const string OpenThink = "<think>";

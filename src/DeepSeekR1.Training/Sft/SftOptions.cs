@@ -28,6 +28,7 @@ public sealed record SftOptions : TrainingOptions
     {
         base.Check();
         Require(Dataset.Length > 0, "dataset", Dataset, "a JSONL file or 'arithmetic'");
+        Require(Dataset == "arithmetic" || Curriculum == 0, "curriculum", Curriculum, "0 for a file: it shortens the generator's numbers");
         Require(Curriculum is >= 0 and <= 1, "curriculum", Curriculum, "0 to 1");
         Require(MaxLength >= 2, "max_length", MaxLength, "at least 2");
         Require(MtpEvery >= 1, "mtp_every", MtpEvery, "at least 1");

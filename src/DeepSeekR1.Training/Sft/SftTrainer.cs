@@ -16,10 +16,11 @@ namespace DeepSeekR1.Training.Sft;
 /// <param name="LearningRate">Rate of the last step.</param>
 /// <param name="ExpertLoad">Mean of the largest load of an expert over the mean load.</param>
 /// <param name="Tokens">Tokens since the beginning.</param>
+/// <param name="LeftOut">Samples longer than max_length since the beginning.</param>
 /// <param name="TokensPerSecond">Since the last line.</param>
 /// <param name="Seconds">Of all runs.</param>
 public sealed record SftMetrics(
-    long Step, double Loss, double MtpLoss, double GradNorm, double LearningRate, double ExpertLoad, long Tokens, double TokensPerSecond, double Seconds);
+    long Step, double Loss, double MtpLoss, double GradNorm, double LearningRate, double ExpertLoad, long Tokens, long LeftOut, double TokensPerSecond, double Seconds);
 
 /// <summary>
 /// Supervised training on dialogues: cross entropy of the completions. Goes on from the newest checkpoint in output_dir, exactly, when there is one. One thread of its
@@ -64,6 +65,7 @@ public sealed class SftTrainer(SftOptions options)
                 NextSample = next,
                 Tokens = state.Tokens + batches.Sum(b => b.Ids.Length),
                 Targets = state.Targets + batches.Sum(b => b.Targets.Length),
+                LeftOut = state.LeftOut + stream.LeftOut,
                 Seconds = before + clock.Elapsed.TotalSeconds,
             };
             if (loop.Step % options.LoggingSteps == 0 || loop.Step == options.MaxSteps)
@@ -98,7 +100,9 @@ public sealed class SftTrainer(SftOptions options)
     }
 
     private ISampleSource Source(SampleEncoder encoder, ArithmeticMix mix)
-        => new ArithmeticSource(new ArithmeticGenerator(options.Seed, mix), encoder, options.MaxLength);
+        => options.Dataset == "arithmetic"
+            ? new ArithmeticSource(new ArithmeticGenerator(options.Seed, mix), encoder, options.MaxLength)
+            : new JsonlSource(options.Dataset, encoder, options.MaxLength, options.Seed);
 
     private void Log(SftMetrics metrics, Action<SftMetrics>? report)
     {
@@ -139,6 +143,7 @@ public sealed class SftTrainer(SftOptions options)
                 last.LearningRate,
                 last.ExpertLoad,
                 state.Tokens,
+                state.LeftOut,
                 _tokens / _clock.Elapsed.TotalSeconds,
                 state.Seconds);
             (_loss, _mtp, _targets, _mtpTargets, _tokens) = (0, 0, 0, 0, 0);

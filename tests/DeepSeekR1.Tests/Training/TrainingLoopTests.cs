@@ -79,6 +79,48 @@ public sealed class TrainingLoopTests : IDisposable
     }
 
     [Fact]
+    public void Jsonl_EveryForm_IsTheSameSample_AndPassesHaveOrdersOfTheirOwn()
+    {
+        string path = Path.Combine(_folder, "data.jsonl");
+        File.WriteAllText(path, """
+            {"messages": [{"role": "user", "content": "1+1"}, {"role": "assistant", "reasoning_content": "1+1=3\nWait: 2", "content": "2"}], "unlearned": [[0, 6]]}
+            {"messages": [{"role": "user", "content": "1+1"}, {"role": "assistant", "content": "<think>\n1+1=3\nWait: 2\n</think>\n\n2"}]}
+
+            {"prompt": "1+1", "completion": "1+1=3\nWait: 2\n</think>\n\n2"}
+            {"prompt": "5", "completion": "no thought"}
+            """);
+        var encoder = new SampleEncoder(Path.Combine(Goldens.Repository, "models", "r1-tiny"));
+        var source = new JsonlSource(path, encoder, 100, seed: 4);
+        Assert.Equal(4, source.Count);
+        var samples = Enumerable.Range(0, 400).Select(i => source.Get(i)!).ToList();
+        var texts = samples.Select(s => encoder.Tokenizer.Decode(s.Ids, skipSpecialTokens: false)).ToList();
+        string expected = encoder.Tokenizer.Decode([.. encoder.Prompt([new Turn("user", "1+1")])], skipSpecialTokens: false) + "1+1=3\nWait: 2\n</think>\n\n2<｜end▁of▁sentence｜>";
+        Assert.All(texts.Chunk(4), pass => Assert.Equal(3, pass.Count(text => text == expected)));
+        Assert.True(texts.Chunk(4).Select(pass => Array.FindIndex(pass, text => text != expected)).Distinct().Count() == 4, "some place never comes first, or all passes are alike");
+        Assert.Equal(6, samples.Take(4).Max(s => s.TargetCount) - samples.Take(4).Where(s => encoder.Tokenizer.Decode(s.Ids, false) == expected).Min(s => s.TargetCount));
+
+        // A place in the data is one number: a fresh source gives the same samples from anywhere.
+        var again = new JsonlSource(path, encoder, 100, seed: 4);
+        Assert.All(new[] { 399, 0, 57 }, i => Assert.Equal(samples[i].Ids, again.Get(i)!.Ids));
+        Assert.Null(new JsonlSource(path, encoder, 5, seed: 4).Get(0));
+    }
+
+    [Theory]
+    [InlineData("", "has no dialogues")]
+    [InlineData("{\"prompt\": \"a\", \"completion\": \"b\"}\nnot json", "line 2 is not a dialogue")]
+    [InlineData("{\"prompt\": \"a\"}", "line 1 is not a dialogue")]
+    [InlineData("{\"messages\": [{\"role\": \"user\", \"content\": \"a\"}]}", "must be the assistant's")]
+    [InlineData("{\"prompt\": \"a\", \"completion\": \"b</think>c\", \"unlearned\": [[0, 9]]}", "unlearned run [0, 9]")]
+    public void Jsonl_BadFile_IsRefusedByLine(string text, string message)
+    {
+        string path = Path.Combine(_folder, "bad.jsonl");
+        File.WriteAllText(path, text);
+        var encoder = new SampleEncoder(Path.Combine(Goldens.Repository, "models", "r1-tiny"));
+        Assert.Contains(message, Assert.Throws<StartupException>(() => new JsonlSource(path, encoder, 100, 1)).Message);
+        Assert.Contains("does not exist", Assert.Throws<StartupException>(() => new JsonlSource(path + "x", encoder, 100, 1)).Message);
+    }
+
+    [Fact]
     public void Run_WithALossThatIsNotFinite_NamesStepAndWeightAndChangesNothing()
     {
         using var scope = NewDisposeScope();
