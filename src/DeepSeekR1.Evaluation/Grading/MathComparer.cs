@@ -51,9 +51,12 @@ internal sealed class MathComparer(Effort effort)
     {
         if (node is GroupNode { Kind: "list" or "set" } group)
             return group with { Items = [.. group.Items.SelectMany(i => Expand(i) is GroupNode { Kind: "list" } inner ? inner.Items : (IReadOnlyList<MathNode>)[i])] };
-        int signs = node is CallNode ? node.All().Count(n => n is CallNode { Name: "plusminus" or "minusplus" }) : 0;
+        int signs = Signs(node);
         return signs is 0 or > MaxSigns ? node : new GroupNode("list", [Signed(node, true), Signed(node, false)]);
     }
+
+    /// <summary>Signs of two values that <see cref="Signed"/> reaches: one inside a list or matrix would outlive the expansion, which would never end.</summary>
+    private static int Signs(MathNode node) => node is CallNode call ? (call.Name is "plusminus" or "minusplus" ? 1 : 0) + call.Arguments.Sum(Signs) : 0;
 
     private static MathNode Signed(MathNode node, bool plus) => node switch
     {

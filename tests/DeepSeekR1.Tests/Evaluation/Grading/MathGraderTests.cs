@@ -254,6 +254,24 @@ public class MathGraderTests
         Assert.Null(MathGrader.Extract("</think>" + nested, AnswerTemplate.R1, GraderProfile.Strict));
     }
 
+    /// <summary>A sign of two values inside something that is no plain value: expanding it leaves it where it is, which must not go on for ever.</summary>
+    [Theory]
+    [InlineData("\\sin(\\pm 1,2)")]
+    [InlineData("-(\\pm 1,2)")]
+    [InlineData("2\\{\\pm 1,3\\}")]
+    [InlineData("\\sqrt{\\{\\pm 1, 2\\}}")]
+    [InlineData("-\\begin{pmatrix}\\pm 1\\end{pmatrix}")]
+    [InlineData("\\log[\\pm 1,2)")]
+    [InlineData("-(x=\\pm 1)")]
+    public void IsEquivalent_PlusMinusInsideAGroup_HasAVerdict(string text)
+    {
+        foreach (string other in new[] { "5", "x=2", "[0,1)", "1,2", text, text + "+0" })
+        {
+            GradingGoldenTests.Hostile(text, other, text);
+            GradingGoldenTests.Hostile(text, text, other);
+        }
+    }
+
     private static readonly Gen<(long Top, long Bottom)> Fractions = Gen.Select(Gen.Long[-5_000, 5_000], Gen.Long[1, 400]);
 
     [Fact]
@@ -315,10 +333,10 @@ public class MathGraderTests
     [Fact]
     public void IsEquivalent_RandomTokens_NeverThrow()
         => Gen.Int[0, Pieces.Length - 1].Select(i => Pieces[i])
-            .Array[0, 14].Sample(tokens =>
+            .Array[0, 18].Sample(tokens =>
             {
                 string text = string.Concat(tokens);
-                foreach (string other in (string[])["5", "x=2", "[0,1)", "1,2"])
+                foreach (string other in (string[])["5", "x=2", "[0,1)", "1,2", text])
                 {
                     MathGrader.IsEquivalent(other, text, GraderProfile.Lenient);
                     MathGrader.IsEquivalent(text, other, GraderProfile.Strict);
