@@ -199,7 +199,8 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     {
         while (budget > 0 && _running.Count < limits.MaxSequences && _waiting.Min is { } sequence)
         {
-            // Room for all known tokens, not only the first chunk: otherwise it would lose its blocks again half-way.
+            // All known tokens get their blocks now, not only those of the first chunk: a long prompt whose turn comes after the decoding
+            // sequences would otherwise lose the race for each later chunk, and then its place, to less urgent ones.
             var request = sequence.Request;
             if (!blocks.TryBegin(sequence.Table, sequence.Tokens(0, sequence.Length).Span, request.CacheSalt, request.Sampling.PromptLogprobs is null))
                 return;
@@ -210,7 +211,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
             }
 
             int count = Math.Min(sequence.NumPending, budget);
-            blocks.TryGrow(sequence.Table, sequence.NumComputed + count);
+            blocks.TryGrow(sequence.Table, sequence.Length);
             _waiting.Remove(sequence);
             _clock.Advance(sequence.Turn);
             sequence.Status = SequenceStatus.Running;
