@@ -1,4 +1,3 @@
-using DeepSeekR1.Engine;
 using DeepSeekR1.Engine.Scheduling;
 using Xunit;
 using static DeepSeekR1.Tests.Engine.Scheduling.SchedulerFixture;
