@@ -21,9 +21,24 @@ internal static class TrainCommand
     private static Command Sft()
     {
         var (config, recipe, model, output, set) = Common();
-        var command = new Command("sft", "Supervised training on dialogues; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set };
+        var loss = new Option<string?>("--loss") { Description = "ce learns the tokens, kd a teacher's distributions (loss)", HelpName = "ce|kd" };
+        var teacher = new Option<string?>("--teacher") { Description = "Checkpoint folder of the teacher for kd (teacher_model_name_or_path)", HelpName = "DIR" };
+        var beta = new Option<double?>("--beta") { Description = "kd from KL(teacher|student), 0, to KL(student|teacher), 1 (beta)", HelpName = "B" };
+        var temperature = new Option<double?>("--temperature") { Description = "Divides the logits of both models in kd (temperature)", HelpName = "T" };
+        var command = new Command("sft", "Supervised training on dialogues; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set, loss, teacher, beta, temperature };
         command.SetAction(parsed => StoppableAsync(stop => Task.Run(
-            () => RunSft(Read<SftOptions>(parsed, "sft", config, recipe, model, output, set), stop), CancellationToken.None)));
+            () =>
+            {
+                var more = new List<(string Field, string? Value)>
+                {
+                    ("loss", parsed.GetValue(loss) is { } l ? Quoted(l) : null),
+                    ("teacher_model_name_or_path", parsed.GetValue(teacher) is { } t ? Quoted(t) : null),
+                    ("beta", parsed.GetValue(beta)?.ToString("R", CultureInfo.InvariantCulture)),
+                    ("temperature", parsed.GetValue(temperature)?.ToString("R", CultureInfo.InvariantCulture)),
+                };
+                return RunSft(Read<SftOptions>(parsed, "sft", (config, recipe, model, output, set), more), stop);
+            },
+            CancellationToken.None)));
         return command;
     }
 
@@ -31,7 +46,7 @@ internal static class TrainCommand
     {
         var (config, recipe, model, output, set) = Common();
         var command = new Command("grpo", "Reinforcement learning with rule-based rewards; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set };
-        command.SetAction(parsed => StoppableAsync(stop => RunGrpoAsync(Read<GrpoOptions>(parsed, "grpo", config, recipe, model, output, set), stop)));
+        command.SetAction(parsed => StoppableAsync(stop => RunGrpoAsync(Read<GrpoOptions>(parsed, "grpo", (config, recipe, model, output, set), []), stop)));
         return command;
     }
 
@@ -114,14 +129,17 @@ internal static class TrainCommand
         new("--set") { Description = "One option of the file, for example learning_rate=1e-3; may be repeated", HelpName = "FIELD=VALUE", DefaultValueFactory = _ => [] });
 
     private static T Read<T>(
-        ParseResult parsed, string kind, Option<string?> config, Option<string?> recipe, Option<string?> model, Option<string?> output, Option<string[]> set)
+        ParseResult parsed,
+        string kind,
+        (Option<string?> Config, Option<string?> Recipe, Option<string?> Model, Option<string?> Output, Option<string[]> Set) common,
+        IReadOnlyList<(string Field, string? Value)> more)
         where T : TrainingOptions
     {
-        var (file, name) = (parsed.GetValue(config), parsed.GetValue(recipe));
+        var (file, name) = (parsed.GetValue(common.Config), parsed.GetValue(common.Recipe));
         if ((file is null) == (name is null))
             throw new UsageException($"Give either --config FILE or --recipe NAME (built in: {DefaultRecipe}).");
         var overrides = new List<(string, string)>();
-        foreach (var pair in parsed.GetValue(set)!)
+        foreach (var pair in parsed.GetValue(common.Set)!)
         {
             int at = pair.IndexOf('=', StringComparison.Ordinal);
             if (at <= 0)
@@ -129,10 +147,11 @@ internal static class TrainCommand
             overrides.Add((pair[..at], pair[(at + 1)..]));
         }
 
-        if (parsed.GetValue(model) is { } start)
+        if (parsed.GetValue(common.Model) is { } start)
             overrides.Add(("model_name_or_path", Quoted(start)));
-        if (parsed.GetValue(output) is { } folder)
+        if (parsed.GetValue(common.Output) is { } folder)
             overrides.Add(("output_dir", Quoted(folder)));
+        overrides.AddRange(more.Where(o => o.Value is not null).Select(o => (o.Field, o.Value!)));
         if (file is not null)
         {
             if (!File.Exists(file))

@@ -15,17 +15,20 @@ public sealed record LossOptions
 
     /// <summary>Weight of the sequence-wise balance of experts (equations 17 to 20); 0 leaves it out.</summary>
     public double BalanceWeight { get; init; }
+
+    /// <summary>Teacher whose distributions are learned instead of the tokens; null learns the tokens.</summary>
+    public Distillation? Distillation { get; init; }
 }
 
 /// <summary>What one micro-batch contributed.</summary>
 /// <param name="Total">The number to differentiate: a scalar of the caller's scope.</param>
-/// <param name="CrossEntropySum">Sum over learned tokens, in nats.</param>
+/// <param name="TokenSum">Sum over learned tokens of their cross entropy, or with a teacher of the divergence from it, in nats.</param>
 /// <param name="MtpSum">The same for the head that predicts one token more.</param>
 /// <param name="TargetCount">Learned tokens.</param>
 /// <param name="Balance">The balance term, unweighted.</param>
-public sealed record LossResult(Tensor Total, double CrossEntropySum, double MtpSum, int TargetCount, double Balance);
+public sealed record LossResult(Tensor Total, double TokenSum, double MtpSum, int TargetCount, double Balance);
 
-/// <summary>Cross entropy of the learned tokens with the terms that DeepSeek-V3 adds.</summary>
+/// <summary>Cross entropy of the learned tokens, or their divergence from a teacher, with the terms that DeepSeek-V3 adds.</summary>
 public static class LanguageModelLoss
 {
     /// <summary>
@@ -53,7 +56,9 @@ public static class LanguageModelLoss
         var ids = tensor(batch.Ids, ScalarType.Int64, device);
         var states = model.Forward(ids, context);
         using var factor = (1.0 / tokensOfStep).ToScalar();
-        var sum = CrossEntropy(model, states, batch.TargetRows, batch.Targets);
+        var sum = options.Distillation is { } distillation
+            ? distillation.Loss(batch, Logits(model, states, batch.TargetRows))
+            : CrossEntropy(model, states, batch.TargetRows, batch.Targets);
         var total = sum.mul(factor);
         double mtp = 0;
         if (options.MtpWeight > 0 && model is DeepseekV3 { Mtp: { } head } && Shift(batch) is { Rows.Length: > 0 } shifted)
@@ -79,10 +84,11 @@ public static class LanguageModelLoss
 
     /// <summary>Sum of -log p(target) over the named rows of states [T, hidden], in float32.</summary>
     private static Tensor CrossEntropy(CausalLm model, Tensor states, long[] rows, long[] targets)
-    {
-        var picked = states.index_select(0, tensor(rows, ScalarType.Int64, states.device));
-        return nn.functional.cross_entropy(model.Logits(picked), tensor(targets, ScalarType.Int64, states.device), reduction: nn.Reduction.Sum);
-    }
+        => nn.functional.cross_entropy(Logits(model, states, rows), tensor(targets, ScalarType.Int64, states.device), reduction: nn.Reduction.Sum);
+
+    /// <summary>Logits [R, vocabulary] of the named rows of states [T, hidden].</summary>
+    private static Tensor Logits(CausalLm model, Tensor states, long[] rows)
+        => model.Logits(states.index_select(0, tensor(rows, ScalarType.Int64, states.device)));
 
     /// <summary>The token after every row; the last row of a sample repeats its own, and nobody looks at it.</summary>
     private static long[] NextIds(MicroBatch batch)

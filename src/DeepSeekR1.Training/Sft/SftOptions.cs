@@ -23,6 +23,20 @@ public sealed record SftOptions : TrainingOptions
     /// <summary>The head for one token more learns in one of so many steps: it costs half of the time, and follows the model with less.</summary>
     public int MtpEvery { get; init; } = 1;
 
+    /// <summary>ce: cross entropy of the tokens; kd: generalised Jensen-Shannon divergence from a teacher's distributions.</summary>
+    public string Loss { get; init; } = "ce";
+
+    /// <summary>Checkpoint folder of the teacher, of the same vocabulary; only for "kd", which needs it.</summary>
+    public string TeacherModelNameOrPath { get; init; } = "";
+
+    /// <summary>Place between KL(teacher | student) at 0 and KL(student | teacher) at 1; only for "kd". Unset is 0.5.</summary>
+    public double? Beta { get; init; }
+
+    /// <summary>Divides teacher's and student's logits, above 0; only for "kd". Unset is 1.</summary>
+    public double? Temperature { get; init; }
+
+    internal const double DefaultBeta = 0.5;
+
     /// <inheritdoc/>
     public override void Check()
     {
@@ -32,6 +46,13 @@ public sealed record SftOptions : TrainingOptions
         Require(Curriculum is >= 0 and <= 1, "curriculum", Curriculum, "0 to 1");
         Require(MaxLength >= 2, "max_length", MaxLength, "at least 2");
         Require(MtpEvery >= 1, "mtp_every", MtpEvery, "at least 1");
+        bool distils = Loss == "kd";
+        Require(Loss is "ce" or "kd", "loss", Loss, "ce or kd");
+        Require(distils == TeacherModelNameOrPath.Length > 0, "teacher_model_name_or_path", TeacherModelNameOrPath, distils ? "the teacher's checkpoint folder for loss 'kd'" : "empty for loss 'ce': only 'kd' has a teacher");
+        Require(distils || Beta is null, "beta", Beta ?? 0, "unset for loss 'ce': only 'kd' compares distributions");
+        Require(distils || Temperature is null, "temperature", Temperature ?? 0, "unset for loss 'ce': only 'kd' divides logits");
+        Require(Beta is null or (>= 0 and <= 1), "beta", Beta ?? 0, "0 to 1");
+        Require(Temperature is null || (Temperature > 0 && double.IsFinite(Temperature.Value)), "temperature", Temperature ?? 0, "a number above 0");
         Require(MtpWeight >= 0, "mtp_weight", MtpWeight, "at least 0");
     }
 }

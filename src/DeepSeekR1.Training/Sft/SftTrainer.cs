@@ -10,7 +10,7 @@ namespace DeepSeekR1.Training.Sft;
 
 /// <summary>One line of metrics.</summary>
 /// <param name="Step">Optimizer steps done.</param>
-/// <param name="Loss">Mean cross entropy of learned tokens since the last line, in nats.</param>
+/// <param name="Loss">Mean cross entropy of learned tokens since the last line, or with loss "kd" their mean divergence from the teacher, in nats.</param>
 /// <param name="MtpLoss">The same for the head that predicts one token more; 0 without it.</param>
 /// <param name="GradNorm">Mean length of the gradient.</param>
 /// <param name="LearningRate">Rate of the last step.</param>
@@ -44,6 +44,9 @@ public sealed class SftTrainer(SftOptions options)
         using var scope = NewDisposeScope();
         using var model = ModelSource.Open(
             options.ModelNameOrPath, options.Dtype == "bfloat16" ? ScalarType.BFloat16 : ScalarType.Float32, options.InitializerRange, options.Seed, options.MtpWeight > 0);
+        using var teacher = options.Loss == "kd"
+            ? Distillation.Open(options.TeacherModelNameOrPath, options.ModelNameOrPath, options.Beta ?? SftOptions.DefaultBeta, options.Temperature ?? 1)
+            : null;
         using var loop = new TrainingLoop(model, options);
         var state = Resume(model, loop);
         var encoder = new SampleEncoder(options.ModelNameOrPath);
@@ -57,7 +60,7 @@ public sealed class SftTrainer(SftOptions options)
         {
             var stream = new SampleStream(loop.Step < options.Curriculum * options.MaxSteps ? easy : full, options.TokensPerStep, options.MicroBatchTokens, next);
             var batches = stream.NextStep();
-            var done = Step(model, loop, batches, window);
+            var done = Step(model, teacher, loop, batches, window);
             next = stream.NextSample;
             state = state with
             {
@@ -79,11 +82,11 @@ public sealed class SftTrainer(SftOptions options)
         return loop.Step >= options.MaxSteps;
     }
 
-    private StepReport Step(CausalLm model, TrainingLoop loop, IReadOnlyList<MicroBatch> batches, Window window)
+    private StepReport Step(CausalLm model, Distillation? teacher, TrainingLoop loop, IReadOnlyList<MicroBatch> batches, Window window)
     {
         long targets = batches.Sum(b => (long)b.Targets.Length);
         bool withMtp = loop.Step % options.MtpEvery == 0;
-        var lossOptions = new LossOptions { MtpWeight = withMtp ? options.MtpWeight : 0, BalanceWeight = options.BalanceWeight };
+        var lossOptions = new LossOptions { MtpWeight = withMtp ? options.MtpWeight : 0, BalanceWeight = options.BalanceWeight, Distillation = teacher };
         return loop.Run(batches.Select<MicroBatch, Func<Tensor>>(batch => () =>
         {
             var loss = LanguageModelLoss.Compute(model, batch, targets, lossOptions, loop.Load);
@@ -127,7 +130,7 @@ public sealed class SftTrainer(SftOptions options)
         public void Add(LossResult loss, int tokens, bool withMtp)
         {
             _mtpTargets += withMtp ? loss.TargetCount : 0;
-            _loss += loss.CrossEntropySum;
+            _loss += loss.TokenSum;
             _mtp += loss.MtpSum;
             _targets += loss.TargetCount;
             _tokens += tokens;
