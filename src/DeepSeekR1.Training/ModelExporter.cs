@@ -1,11 +1,12 @@
 using DeepSeekR1.Compute;
 using DeepSeekR1.Models;
 using DeepSeekR1.Models.Checkpoints;
+using DeepSeekR1.Training.Lora;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training;
 
-/// <summary>Writes a trained model's weights as a hub checkpoint: one safetensors file, hub names, routers' biases in float32.</summary>
+/// <summary>Writes a trained model's weights as a hub checkpoint: one safetensors file, hub names, routers' biases in float32, adapters merged in.</summary>
 public static class ModelExporter
 {
     /// <summary>Writes or replaces a file at once. The model must hold all weights on one rank.</summary>
@@ -20,7 +21,7 @@ public static class ModelExporter
         CheckpointWriter.Write(
             path,
             [.. model.Weights.Select(spec => new TensorLayout(spec.Name, spec.Shape, [TypeOf(spec, type)]))],
-            model.Weights.Select(spec => Numbers(spec, TypeOf(spec, type))));
+            model.Weights.Select(spec => Numbers(model, spec, TypeOf(spec, type))));
     }
 
     /// <summary>Writes a folder that the server loads: weights, and the other files of the folder that training started from.</summary>
@@ -36,10 +37,9 @@ public static class ModelExporter
     private static DType TypeOf(WeightSpec spec, DType type)
         => spec.Name.EndsWith(TrainableWeights.RouterBias, StringComparison.Ordinal) ? DType.Float32 : type;
 
-    private static Tensor Numbers(WeightSpec spec, DType type)
+    private static Tensor Numbers(CausalLm model, WeightSpec spec, DType type)
     {
-        using var rows = spec.Target.Parameter.narrow(0, spec.TargetRow, spec.Shape[0]);
-        using var own = rows.detach();
+        using var own = LoraAdapters.Merged(model, spec);
         using var typed = own.to(type.ToScalarType(), copy: true);
         return typed.cpu();
     }

@@ -1,10 +1,10 @@
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Collectives;
-using DeepSeekR1.Compute.Kernels;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Models;
 using DeepSeekR1.Models.Architectures;
 using DeepSeekR1.Models.Checkpoints;
+using DeepSeekR1.Training.Lora;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training;
@@ -19,7 +19,7 @@ public static class ModelSource
     public static IReadOnlyList<string> SideFiles { get; } =
         ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 
-    /// <summary>A model on reference kernels, which have gradients. Weights come from the folder, or, if it has none, from the seed.</summary>
+    /// <summary>A model on reference kernels, which have gradients and take adapters. Weights come from the folder, or, if it has none, from the seed.</summary>
     /// <param name="folder">config.json and what else there is.</param>
     /// <param name="type">float32 or bfloat16.</param>
     /// <param name="initializerRange">Standard deviation of new matrices.</param>
@@ -32,7 +32,7 @@ public static class ModelSource
             throw new StartupException($"model_name_or_path '{folder}' has no config.json. Name a checkpoint folder.");
         var config = ModelConfigReader.Read(folder);
         TorchRuntime.Initialize();
-        var rank = new RankContext(new SingleRank(), new TorchKernels(), TorchRuntime.Host, type);
+        var rank = new RankContext(new SingleRank(), new AdapterKernels(), TorchRuntime.Host, type);
         bool head = withMtp && config.NumMtpLayers > 0;
         var model = config.Architecture == "DeepseekV3ForCausalLM" ? new DeepseekV3(config, rank, head) : CausalLm.Create(config, rank);
         if (Directory.GetFiles(folder, "*.safetensors").Length == 0)

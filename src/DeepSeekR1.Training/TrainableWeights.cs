@@ -40,6 +40,9 @@ public sealed class TrainableWeights
         All = list;
     }
 
+    /// <summary>Trains only the given weights beside those of a model, which stay as they are.</summary>
+    public TrainableWeights(CausalLm model, IReadOnlyList<TrainableWeight> adapters) => (_model, All) = (model, adapters);
+
     /// <summary>All of them, in the order in which data flows.</summary>
     public IReadOnlyList<TrainableWeight> All { get; }
 

@@ -30,7 +30,7 @@ public sealed record TrainingState
 }
 
 /// <summary>
-/// Folders <c>checkpoint-N</c> from which a run goes on exactly: weights in the type of training, the optimizer, the place in the data. A folder appears under its name
+/// Folders <c>checkpoint-N</c> from which a run goes on exactly: weights in the type of training or adapters as PEFT has them, the optimizer, the place in the data. A folder appears under its name
 /// when all of it is on the disk, or not at all, so a run that is killed or finds the disk full leaves the last good one.
 /// </summary>
 public static class TrainingCheckpoint
@@ -47,7 +47,10 @@ public static class TrainingCheckpoint
             if (Directory.Exists(partial))
                 Directory.Delete(partial, recursive: true);
             Directory.CreateDirectory(partial);
-            ModelExporter.WriteWeights(model, Path.Combine(partial, ModelSource.WeightsFile), model.Rank.Type == ScalarType.Float32 ? DType.Float32 : DType.BFloat16);
+            if (loop.Lora is { } adapters)
+                adapters.Save(partial, loop.BaseModel);
+            else
+                ModelExporter.WriteWeights(model, Path.Combine(partial, ModelSource.WeightsFile), model.Rank.Type == ScalarType.Float32 ? DType.Float32 : DType.BFloat16);
             var tensors = loop.Optimizer.State().ToList();
             CheckpointWriter.Write(
                 Path.Combine(partial, OptimizerFile),
@@ -78,17 +81,27 @@ public static class TrainingCheckpoint
         var state = JsonSerializer.Deserialize<TrainingState>(File.ReadAllText(Path.Combine(folder, StateFile)))
             ?? throw new ModelLoadException($"'{folder}/{StateFile}' is empty.");
         using var mode = no_grad();
-        using (var weights = Checkpoint.Open(Path.Combine(folder, ModelSource.WeightsFile)))
-            foreach (var spec in model.Weights)
-            {
-                using var saved = weights.Read(spec.Name);
-                using var rows = spec.Target.Parameter.narrow(0, spec.TargetRow, spec.Shape[0]);
-                rows.copy_(saved);
-            }
-
+        if (loop.Lora is { } adapters)
+            adapters.Load(folder);
+        else
+            RestoreWeights(folder, model);
         using var optimizer = Checkpoint.Open(Path.Combine(folder, OptimizerFile));
         loop.Optimizer.Restore(state.Step, name => optimizer.Read(name));
         return state;
+    }
+
+    private static void RestoreWeights(string folder, CausalLm model)
+    {
+        string path = Path.Combine(folder, ModelSource.WeightsFile);
+        if (!File.Exists(path))
+            throw new ModelLoadException($"'{folder}' has no {ModelSource.WeightsFile}: it is of a run with adapters. Set lora_r as it was, or choose another output_dir.");
+        using var weights = Checkpoint.Open(path);
+        foreach (var spec in model.Weights)
+        {
+            using var saved = weights.Read(spec.Name);
+            using var rows = spec.Target.Parameter.narrow(0, spec.TargetRow, spec.Shape[0]);
+            rows.copy_(saved);
+        }
     }
 
     private static List<string> All(string outputDir) => !Directory.Exists(outputDir)

