@@ -104,13 +104,20 @@ public abstract class CausalLm : IDisposable
         {
             Rank.Communicator.Tick();
             using var before = states;
-            states = _layers[i].Forward(before, placed);
+            states = context.RunLayer is { } run ? run(before, Repeatable(_layers[i], context)) : _layers[i].Forward(before, placed);
             context.Observe?.Invoke(i + 1, states);
         }
 
         using (states)
             return _norm.Forward(states);
     }
+
+    /// <summary>A layer that makes its own rotation, so that it can run again when the forward pass is over.</summary>
+    private Func<Tensor, Tensor> Repeatable(DecoderLayer layer, ForwardContext context) => x =>
+    {
+        using var rotation = _rope.At(context.Positions);
+        return layer.Forward(x, context with { Rotation = rotation });
+    };
 
     /// <summary>Embeddings of ids [T] int64: [T, hidden].</summary>
     public Tensor Embed(Tensor ids) => _embedding.Embed(ids);

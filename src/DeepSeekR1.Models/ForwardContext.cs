@@ -22,6 +22,12 @@ public enum MlaForm
 /// <param name="Attention">Where earlier tokens are found.</param>
 public sealed record ForwardContext(Tensor Positions, AttentionBackend Attention)
 {
+    /// <summary>
+    /// Runs a layer in place of the model, given its input [T, hidden] and the layer as a function, which may be called again later; null runs it plainly. The
+    /// result is fresh. For recomputation of activations in training.
+    /// </summary>
+    public Func<Tensor, Func<Tensor, Tensor>, Tensor>? RunLayer { get; init; }
+
     /// <summary>Form of latent attention.</summary>
     public MlaForm MlaForm { get; init; } = MlaForm.Auto;
 

@@ -1,6 +1,7 @@
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Kernels;
 using DeepSeekR1.Models;
+using TorchSharp;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training;
@@ -66,6 +67,17 @@ internal sealed class BalanceLoss(int topK, IReadOnlyList<PagedSequence> sequenc
 {
     /// <summary>The sum so far; null before the first layer. Detached from dispose scopes that end before the backward pass.</summary>
     public Tensor? Total { get; private set; }
+
+    /// <summary>The sum so far times a weight, and begins anew; null when nothing was added.</summary>
+    public Tensor? Take(double weight)
+    {
+        var total = Total;
+        Total = null;
+        if (total is null)
+            return null;
+        using var factor = weight.ToScalar();
+        return total.mul(factor);
+    }
 
     /// <summary>Adds a layer: logits [T, N] with a gradient, experts [T, TopK].</summary>
     public void Add(Tensor logits, Tensor experts)

@@ -40,16 +40,25 @@ public static class LanguageModelLoss
     /// <param name="tokensOfStep">Learned tokens of all micro-batches of the step.</param>
     /// <param name="options">Weights of the terms.</param>
     /// <param name="load">Receives how often each expert was chosen; null when nobody asks.</param>
-    public static LossResult Compute(CausalLm model, MicroBatch batch, long tokensOfStep, LossOptions options, ExpertLoad? load = null)
+    /// <param name="checkpoints">
+    /// Layers run through these, and whoever differentiates the total calls their backward pass afterwards; null keeps all activations.
+    /// </param>
+    public static LossResult Compute(
+        CausalLm model, MicroBatch batch, long tokensOfStep, LossOptions options, ExpertLoad? load = null, ActivationCheckpoints? checkpoints = null)
     {
         var device = model.Rank.Device;
-        using var attention = new DenseAttention(model.Rank.Kernels, batch.Lengths, device);
+        var attention = new DenseAttention(model.Rank.Kernels, batch.Lengths, device);
+        using var until = checkpoints is null ? attention : null;
+        checkpoints?.Keep(attention);
         var balance = options.BalanceWeight > 0 ? new BalanceLoss(model.Config.Moe!.Rule.TopK, attention.Sequences) : null;
+        double balanceWeight = options.BalanceWeight * batch.Targets.Length / tokensOfStep;
         var context = new ForwardContext(tensor(batch.Positions, ScalarType.Int64, device), attention)
         {
+            RunLayer = checkpoints is null ? null : checkpoints.Run,
             ObserveRouterLogits = load is null && balance is null ? null : (layer, logits, experts) =>
             {
-                load?.Add(layer, experts);
+                if (checkpoints is not { IsReplaying: true })
+                    load?.Add(layer, experts);
                 balance?.Add(logits, experts);
             },
         };
@@ -74,9 +83,14 @@ public static class LanguageModelLoss
         double balanceValue = 0;
         if (balance?.Total is { } term)
         {
-            using var weight = (options.BalanceWeight * batch.Targets.Length / tokensOfStep).ToScalar();
+            using var weight = balanceWeight.ToScalar();
             total = total.Plus(term.mul(weight));
             balanceValue = term.item<float>();
+
+            // With checkpoints this term has a graph only when its layer is computed again.
+            checkpoints?.AddLoss(() => balance.Take(balanceWeight));
+            if (checkpoints is not null)
+                balance.Take(1);
         }
 
         return new LossResult(total, sum.item<float>(), mtp, batch.Targets.Length, balanceValue);

@@ -32,6 +32,7 @@ public sealed class TrainingLoop : IDisposable
         Lora = options.LoraR > 0 ? LoraAdapters.Attach(model, options.Lora, options.Seed) : null;
         Weights = Lora is null ? new TrainableWeights(model) : new TrainableWeights(model, Lora.Weights);
         Optimizer = new AdamW(Weights.All, options.Optimizer);
+        Checkpoints = options.ActivationCheckpointing ? new ActivationCheckpoints() : null;
         Load = model.Config.Moe is { } moe ? new ExpertLoad(moe.ExpertCount) : null;
     }
 
@@ -50,6 +51,9 @@ public sealed class TrainingLoop : IDisposable
     /// <summary>Choices of experts in the current step; null without experts. Losses add to it.</summary>
     public ExpertLoad? Load { get; }
 
+    /// <summary>Where losses run the model's layers when activations are computed again instead of kept; null keeps them.</summary>
+    public ActivationCheckpoints? Checkpoints { get; }
+
     /// <summary>Steps done.</summary>
     public long Step => Optimizer.Steps;
 
@@ -66,6 +70,7 @@ public sealed class TrainingLoop : IDisposable
             if (!double.IsFinite(value.to(ScalarType.Float64).item<double>()))
                 Stop($"The loss is not finite. {FirstNotFinite()}");
             value.backward();
+            Checkpoints?.Backward();
         }
 
         using var outer = NewDisposeScope();
@@ -92,6 +97,7 @@ public sealed class TrainingLoop : IDisposable
     private void Stop(string what)
     {
         Weights.ZeroGradients();
+        Checkpoints?.Clear();
         throw new TrainingException(
             $"Step {Step + 1}: {what} The weights are those of step {Step}. Lower learning_rate or max_grad_norm, and go on from the last checkpoint.");
     }

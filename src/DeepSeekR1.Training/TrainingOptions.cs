@@ -80,6 +80,9 @@ public record TrainingOptions
     /// <summary>Weight of the sequence-wise balance of experts.</summary>
     public double BalanceWeight { get; init; }
 
+    /// <summary>Keeps only the inputs of layers for the backward pass and computes the rest again: less memory, one more forward pass.</summary>
+    public bool ActivationCheckpointing { get; init; }
+
     /// <summary>Rank of low-rank adapters, which are trained instead of the model's own weights; 0 trains the weights.</summary>
     public int LoraR { get; init; }
 

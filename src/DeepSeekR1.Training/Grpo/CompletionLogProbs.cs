@@ -16,14 +16,23 @@ public sealed record CompletionLogProbs(Tensor LogProbs, Tensor Entropy, Tensor 
     /// <param name="samples">B samples.</param>
     /// <param name="temperature">Divides the logits, as the sampler did.</param>
     /// <param name="load">Receives how often each expert was chosen; null when nobody asks.</param>
-    public static CompletionLogProbs Compute(CausalLm model, IReadOnlyList<Sample> samples, double temperature, ExpertLoad? load = null)
+    /// <param name="checkpoints">Layers run through these, see <see cref="LanguageModelLoss.Compute"/>; null keeps all activations.</param>
+    public static CompletionLogProbs Compute(
+        CausalLm model, IReadOnlyList<Sample> samples, double temperature, ExpertLoad? load = null, ActivationCheckpoints? checkpoints = null)
     {
         var device = model.Rank.Device;
         var batch = new MicroBatch([.. samples.Select(s => TrainingSample.Completion(s.PromptIds, s.CompletionIds))]);
-        using var attention = new DenseAttention(model.Rank.Kernels, batch.Lengths, device);
+        var attention = new DenseAttention(model.Rank.Kernels, batch.Lengths, device);
+        using var until = checkpoints is null ? attention : null;
+        checkpoints?.Keep(attention);
         var context = new ForwardContext(tensor(batch.Positions, ScalarType.Int64, device), attention)
         {
-            ObserveRouterLogits = load is null ? null : (layer, _, experts) => load.Add(layer, experts),
+            RunLayer = checkpoints is null ? null : checkpoints.Run,
+            ObserveRouterLogits = load is null ? null : (layer, _, experts) =>
+            {
+                if (checkpoints is not { IsReplaying: true })
+                    load.Add(layer, experts);
+            },
         };
         var states = model.Forward(tensor(batch.Ids, ScalarType.Int64, device), context);
         using var divisor = (1 / temperature).ToScalar();

@@ -119,7 +119,7 @@ internal sealed class PolicyRun : IDisposable
     private Tensor Loss(List<Scored> batch, Tensor? old, long tokens, int sequences, Dictionary<string, double> sums, int counted)
     {
         var samples = batch.ConvertAll(s => s.Sample);
-        var policy = CompletionLogProbs.Compute(Model, samples, _options.Temperature, _loop.Load);
+        var policy = CompletionLogProbs.Compute(Model, samples, _options.Temperature, _loop.Load, _loop.Checkpoints);
         var reference = _options.Beta > 0 ? ReferenceLogProbs(samples) : null;
         int longest = samples.Max(s => s.CompletionIds.Length);
         var result = PolicyLoss.Compute(

@@ -90,7 +90,7 @@ public sealed class SftTrainer(SftOptions options)
         var lossOptions = new LossOptions { MtpWeight = withMtp ? options.MtpWeight : 0, BalanceWeight = options.BalanceWeight, Distillation = teacher };
         return loop.Run(batches.Select<MicroBatch, Func<Tensor>>(batch => () =>
         {
-            var loss = LanguageModelLoss.Compute(model, batch, targets, lossOptions, loop.Load);
+            var loss = LanguageModelLoss.Compute(model, batch, targets, lossOptions, loop.Load, loop.Checkpoints);
             window.Add(loss, batch.Ids.Length, withMtp);
             return loss.Total;
         }));
