@@ -4,6 +4,7 @@ using System.Security.Cryptography;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Evaluation;
 using DeepSeekR1.Text;
+using DeepSeekR1.Training.Arithmetic;
 
 namespace DeepSeekR1.Cli;
 
@@ -11,27 +12,30 @@ namespace DeepSeekR1.Cli;
 internal static class EvalCommand
 {
     private const long MaxHashedBytes = 8L << 30;
+    private const long ArithmeticSeed = 2026;
+    private const int ArithmeticCount = 100;
 
-    private static readonly Argument<string> Task = new("TASK") { Description = "gsm8k, math500, or the path of a JSONL file" };
+    private static readonly Argument<string> Task = new("TASK") { Description = "gsm8k, math500, arithmetic (or arithmetic:add3,div), or the path of a JSONL file" };
     private static readonly Option<string?> Model = new("--model") { Description = "Checkpoint folder or .gguf file; with --base-url the model's name there", HelpName = "MODEL" };
     private static readonly Option<string?> BaseUrl = new("--base-url") { Description = "OpenAI-compatible server, for example http://127.0.0.1:8000/v1", HelpName = "URL" };
     private static readonly Option<string?> ApiKey = new("--api-key") { Description = "Key for the server (or OPENAI_API_KEY)", HelpName = "KEY" };
     private static readonly Option<string?> Data = new("--data") { Description = "JSONL file, or folder with TASK/test.jsonl (or DEEPSEEKR1_DATA)", HelpName = "PATH" };
-    private static readonly Option<int?> Limit = new("--limit") { Description = "Only the first N problems", HelpName = "N" };
+    private static readonly Option<int?> Limit = new("--limit") { Description = "Only the first N problems; of arithmetic N of each set (default there: 100)", HelpName = "N" };
     private static readonly Option<int> Samples = new("--samples") { Description = "Samples of each problem", HelpName = "N", DefaultValueFactory = _ => 1 };
     private static readonly Option<double> Temperature = new("--temperature") { Description = "Sampling temperature; 0 is greedy", HelpName = "T", DefaultValueFactory = _ => 0.6 };
     private static readonly Option<double> TopP = new("--top-p") { Description = "Nucleus", HelpName = "P", DefaultValueFactory = _ => 0.95 };
-    private static readonly Option<int> MaxTokens = new("--max-tokens") { Description = "Most tokens of an answer, thought included", HelpName = "N", DefaultValueFactory = _ => 32_768 };
+    private static readonly Option<int?> MaxTokens = new("--max-tokens") { Description = "Most tokens of an answer, thought included (default: 32768 or what the context allows; a server decides itself)", HelpName = "N" };
     private static readonly Option<long> Seed = new("--seed") { Description = "Seed of all samples", HelpName = "N", DefaultValueFactory = _ => 0 };
     private static readonly Option<int> Concurrency = new("--concurrency") { Description = "Questions under way at once", HelpName = "N", DefaultValueFactory = _ => 16 };
     private static readonly Option<string?> Output = new("--output") { Description = "Folder for samples and report (default: eval/TASK-MODEL)", HelpName = "FOLDER" };
     private static readonly Option<string> Type = new("--dtype") { Description = "auto, float32, bfloat16 or float16", HelpName = "TYPE", DefaultValueFactory = _ => "auto" };
+    private static readonly Option<string?> Quantization = new("--quantization") { Description = "Round the large matrices while loading: fp8, int8, int4, nf4", HelpName = "FORMAT" };
     private static readonly Option<int?> Threads = new("--num-threads") { Description = "Threads of the CPU kernels (default: the machine's cores)", HelpName = "N" };
 
     public static Command Create()
     {
         var command = new Command("eval", "Evaluate a model or a server on a task; a run that was cut goes on where it stopped")
-        { Task, Model, BaseUrl, ApiKey, Data, Limit, Samples, Temperature, TopP, MaxTokens, Seed, Concurrency, Output, Type, Threads };
+        { Task, Model, BaseUrl, ApiKey, Data, Limit, Samples, Temperature, TopP, MaxTokens, Seed, Concurrency, Output, Type, Quantization, Threads };
         command.SetAction(RunAsync);
         return command;
     }
@@ -52,21 +56,33 @@ internal static class EvalCommand
     {
         var (model, url) = (parsed.GetValue(Model), parsed.GetValue(BaseUrl));
         if (model is null && url is null)
-            throw new UsageException("eval needs --model MODEL or --base-url URL.");
-        foreach (var option in (Option<int>[])[Samples, MaxTokens, Concurrency])
-            if (parsed.GetValue(option) < 1)
-                throw new UsageException($"{option.Name} must be an integer of at least 1, not '{parsed.GetValue(option)}'.");
-        if (parsed.GetValue(Temperature) is < 0 or > 2 || parsed.GetValue(TopP) is <= 0 or > 1)
-            throw new UsageException("--temperature must be between 0 and 2, and --top-p above 0 and at most 1.");
-        var task = EvalTask.Load(parsed.GetValue(Task)!, parsed.GetValue(Data) ?? Environment.GetEnvironmentVariable("DEEPSEEKR1_DATA"), parsed.GetValue(Limit));
+            throw new UsageException("eval needs a model: --model MODEL (a checkpoint folder or .gguf file, for example models/r1-tiny) or --base-url URL (a server).");
+        foreach (var (name, value) in ((string, int?)[])[(Samples.Name, parsed.GetValue(Samples)), (Concurrency.Name, parsed.GetValue(Concurrency)), (MaxTokens.Name, parsed.GetValue(MaxTokens)), (Limit.Name, parsed.GetValue(Limit))])
+            if (value < 1)
+                throw new UsageException($"{name} must be an integer of at least 1, not '{value}'.");
+        if (parsed.GetValue(Temperature) is not (>= 0 and <= 2) || parsed.GetValue(TopP) is not (> 0 and <= 1))
+            throw new UsageException($"--temperature must be between 0 and 2, and --top-p above 0 and at most 1, not {parsed.GetValue(Temperature)} and {parsed.GetValue(TopP)}.");
+        var task = Load(parsed.GetValue(Task)!, parsed.GetValue(Data) ?? Environment.GetEnvironmentVariable("DEEPSEEKR1_DATA"), parsed.GetValue(Limit));
         return url is null ? await LocalAsync(parsed, task, model!, cancellation) : await ServerAsync(parsed, task, url, model, cancellation);
+    }
+
+    /// <summary>The built-in generator's held-out sets, or a file.</summary>
+    private static EvalTask Load(string name, string? data, int? limit)
+    {
+        const string arithmetic = "arithmetic";
+        if (File.Exists(name) || (name != arithmetic && !name.StartsWith(arithmetic + ":", StringComparison.Ordinal)))
+            return EvalTask.Load(name, data, limit);
+        string[] sets = name == arithmetic ? [.. ArithmeticData.ProblemSplits] : name[(arithmetic.Length + 1)..].Split(',', StringSplitOptions.TrimEntries);
+        if (sets.FirstOrDefault(s => !ArithmeticData.ProblemSplits.Contains(s)) is { } unknown)
+            throw new UsageException($"'{name}' names the set '{unknown}'; there are {string.Join(", ", ArithmeticData.ProblemSplits)}. Refusals have no answer to grade: see train check.");
+        return EvalTask.Of(arithmetic, [.. sets.Distinct().SelectMany(s => ArithmeticData.HeldOutLines(ArithmeticSeed, s, limit ?? ArithmeticCount))]);
     }
 
     private static async Task<int> LocalAsync(ParseResult parsed, EvalTask task, string path, CancellationToken cancellation)
     {
-        var options = new EngineOptions { ModelPath = path, DType = parsed.GetValue(Type)!, NumThreads = parsed.GetValue(Threads), Device = "auto" };
+        var options = new EngineOptions { ModelPath = path, DType = parsed.GetValue(Type)!, Quantization = parsed.GetValue(Quantization), NumThreads = parsed.GetValue(Threads), Device = "auto" };
         await using var engine = new ChatEngine(await System.Threading.Tasks.Task.Run(() => LlmEngine.Load(options, cancellation: cancellation), cancellation));
-        var settings = Settings(parsed, Path.GetFileNameWithoutExtension(path.TrimEnd('/')), Hash(path), engine.Facts.DType);
+        var settings = Settings(parsed, Path.GetFileNameWithoutExtension(path.TrimEnd('/')), Hash(path), engine.Facts.DType + (options.Quantization is { } format ? $", {format}" : ""));
         return await ReportAsync(parsed, task, new EngineModel(engine), settings, cancellation);
     }
 

@@ -2,6 +2,7 @@ using System.Text.Json;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Collectives;
 using DeepSeekR1.Compute.Kernels;
+using DeepSeekR1.Compute.Quantization;
 using DeepSeekR1.Engine.Execution;
 using DeepSeekR1.Engine.Planning;
 using DeepSeekR1.Models;
@@ -112,6 +113,8 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
 
     private void CheckOptions()
     {
+        if (options.Quantization is { } format && !QuantizedTensor.Formats.Contains(format))
+            throw new ModelLoadException($"--quantization is '{format}'; it must be one of {string.Join(", ", QuantizedTensor.Formats)}.");
         static void InRange(string flag, long value, long low, long high)
         {
             if (value < low || value > high)

@@ -16,8 +16,8 @@ public sealed record EvalSampling
     /// <summary>Nucleus.</summary>
     public double TopP { get; init; } = 0.95;
 
-    /// <summary>Most tokens of an answer, thought included.</summary>
-    public int MaxTokens { get; init; } = 32_768;
+    /// <summary>Most tokens of an answer, thought included; null leaves the limit to a server, and is 32,768 in this process (less where the context is shorter).</summary>
+    public int? MaxTokens { get; init; }
 }
 
 /// <summary>One answer: the thought, when there is one, stands between think tags.</summary>
@@ -43,6 +43,8 @@ public interface IEvalModel
 /// <summary>Answers by an engine in this process, which batches all questions that are under way.</summary>
 public sealed class EngineModel(ChatEngine engine) : IEvalModel
 {
+    private const int DefaultMaxTokens = 32_768;
+
     /// <inheritdoc/>
     public async Task<EvalAnswer> AnswerAsync(string prompt, EvalSampling sampling, long seed, CancellationToken cancellation)
     {
@@ -50,7 +52,7 @@ public sealed class EngineModel(ChatEngine engine) : IEvalModel
         {
             Id = "eval",
             Messages = [new ChatMessage("user", prompt)],
-            Settings = new GenerationSettings { Temperature = (float)sampling.Temperature, TopP = (float)sampling.TopP, DefaultMaxTokens = sampling.MaxTokens, Seed = seed },
+            Settings = new GenerationSettings { Temperature = (float)sampling.Temperature, TopP = (float)sampling.TopP, DefaultMaxTokens = sampling.MaxTokens ?? DefaultMaxTokens, Seed = seed },
         });
         StringBuilder reasoning = new(), content = new();
         AnswerEnd? end = null;
@@ -86,9 +88,10 @@ public sealed class HttpModel(HttpClient client, Uri baseUrl, string? model, str
             ["messages"] = new JsonArray(new JsonObject { ["role"] = "user", ["content"] = prompt }),
             ["temperature"] = sampling.Temperature,
             ["top_p"] = sampling.TopP,
-            ["max_tokens"] = sampling.MaxTokens,
             ["seed"] = seed & int.MaxValue,
         };
+        if (sampling.MaxTokens is { } most)
+            body["max_tokens"] = most;
         if (model is not null)
             body["model"] = model;
         for (int attempt = 1; ; attempt++)

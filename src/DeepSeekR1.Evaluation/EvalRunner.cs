@@ -58,7 +58,7 @@ public sealed class EvalRunner(EvalTask task, IEvalModel model, EvalSettings set
         var wanted = task.Problems.SelectMany(p => Enumerable.Range(0, settings.Samples).Select(s => (Problem: p, Sample: s))).ToList();
         var known = Resume(samplesFile).Where(s => s.Sample < settings.Samples).ToDictionary(s => (s.Id, s.Sample));
         var samples = wanted.Where(w => known.ContainsKey((w.Problem.Id, w.Sample))).Select(w => known[(w.Problem.Id, w.Sample)]).ToList();
-        int resumed = samples.Count;
+        int resumed = samples.Count, correct = samples.Count(s => s.Correct);
         var watch = Stopwatch.StartNew();
         await using (var stream = new FileStream(samplesFile, FileMode.Append, FileAccess.Write, FileShare.Read))
         {
@@ -71,9 +71,10 @@ public sealed class EvalRunner(EvalTask task, IEvalModel model, EvalSettings set
                     lock (_file)
                     {
                         samples.Add(sample);
+                        correct += sample.Correct ? 1 : 0;
                         stream.Write(Encoding.UTF8.GetBytes(JsonSerializer.Serialize(sample, Json) + "\n"));
                         stream.Flush();
-                        progress?.Invoke(samples.Count, wanted.Count, samples.Count(s => s.Correct));
+                        progress?.Invoke(samples.Count, wanted.Count, correct);
                     }
                 });
         }

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using System.Text;
 using System.Text.Json;
 using DeepSeekR1.Evaluation.Grading;
 
@@ -34,14 +35,25 @@ public sealed record EvalTask(string Name, IReadOnlyList<EvalProblem> Problems, 
     public static EvalTask Load(string name, string? data, int? limit = null)
     {
         string file = Locate(name, data);
-        byte[] bytes = File.ReadAllBytes(file);
-        var rows = Rows(file).Take(limit ?? int.MaxValue).ToList();
+        return Of(File.Exists(name) ? Path.GetFileNameWithoutExtension(name) : name, File.ReadLines(file), file, SHA256.HashData(File.ReadAllBytes(file)), limit);
+    }
+
+    /// <summary>A task from lines that are in no file.</summary>
+    /// <param name="name">Name for the report.</param>
+    /// <param name="lines">A JSON object each, as in a file.</param>
+    /// <exception cref="EvalException">A line is no problem.</exception>
+    public static EvalTask Of(string name, IReadOnlyCollection<string> lines)
+        => Of(name, lines, name, SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', lines))), null);
+
+    private static EvalTask Of(string name, IEnumerable<string> lines, string file, byte[] hash, int? limit)
+    {
+        var rows = Rows(lines, file).Take(limit ?? int.MaxValue).ToList();
         if (rows.Count == 0)
             throw new EvalException($"'{file}' has no problems. Name a JSONL file with a problem on each line.");
         var problems = rows.Select(row => Problem(row, file)).ToList();
         if (problems.GroupBy(p => p.Id).FirstOrDefault(g => g.Count() > 1) is { } twice)
             throw new EvalException($"'{file}' has the identifier '{twice.Key}' twice; identifiers must differ.");
-        return new EvalTask(File.Exists(name) ? Path.GetFileNameWithoutExtension(name) : name, problems, Convert.ToHexStringLower(SHA256.HashData(bytes)), rows[0].Columns.ContainsKey("question"));
+        return new EvalTask(name, problems, Convert.ToHexStringLower(hash), rows[0].Columns.ContainsKey("question"));
     }
 
     /// <summary>The final answer in a response, null when there is none. A thought that was not ended holds no answer.</summary>
@@ -55,10 +67,12 @@ public sealed record EvalTask(string Name, IReadOnlyList<EvalProblem> Problems, 
 
     /// <summary>All rows of a JSONL file; the line number stands in for a missing identifier.</summary>
     /// <exception cref="EvalException">A line is not a JSON object.</exception>
-    public static IEnumerable<TaskRow> Rows(string file)
+    public static IEnumerable<TaskRow> Rows(string file) => Rows(File.ReadLines(file), file);
+
+    private static IEnumerable<TaskRow> Rows(IEnumerable<string> lines, string file)
     {
         int number = 0;
-        foreach (string line in File.ReadLines(file))
+        foreach (string line in lines)
         {
             number++;
             if (string.IsNullOrWhiteSpace(line))
@@ -94,7 +108,7 @@ public sealed record EvalTask(string Name, IReadOnlyList<EvalProblem> Problems, 
     private static string Locate(string name, string? data)
     {
         if (data is null)
-            return File.Exists(name) ? name : throw new EvalException($"The task '{name}' needs --data PATH: a JSONL file, or a folder with {name}/test.jsonl.");
+            return File.Exists(name) ? name : throw new EvalException($"There is no file '{name}'. The task is gsm8k or math500 with --data PATH (a JSONL file, or a folder with {name}/test.jsonl), or the path of a JSONL file.");
         string[] candidates = [data, Path.Combine(data, name, "test.jsonl"), Path.Combine(data, "test.jsonl"), Path.Combine(data, name + ".jsonl")];
         return candidates.FirstOrDefault(File.Exists) ?? throw new EvalException($"--data '{data}' has no problems for '{name}': there is none of {string.Join(", ", candidates)}.");
     }

@@ -88,7 +88,7 @@ public sealed record EvalReport
         Row(text, "all", Score);
         foreach (var (name, score) in Categories)
             Row(text, name, score);
-        text.Append(CultureInfo.InvariantCulture, $"\nTemperature {sampling.Temperature}, top-p {sampling.TopP}, at most {sampling.MaxTokens} tokens, seed {Settings.Seed}, type {Settings.DType ?? "of the server"}. ");
+        text.Append(CultureInfo.InvariantCulture, $"\nTemperature {sampling.Temperature}, top-p {sampling.TopP}, {(sampling.MaxTokens is { } most ? $"at most {most} tokens" : "tokens as the context allows")}, seed {Settings.Seed}, type {Settings.DType ?? "of the server"}. ");
         text.Append(CultureInfo.InvariantCulture, $"Grader: {Grader}. Errors are standard errors over problems.\n");
         text.Append(CultureInfo.InvariantCulture, $"Model {Settings.ModelHash ?? "behind a server"}, data {DataHash[..16]}. {Seconds:0} s");
         text.Append(TokensPerSecond is { } speed ? string.Create(CultureInfo.InvariantCulture, $", {speed:0.0} tokens/s") : "").Append(Resumed > 0 ? $", {Resumed} samples taken over" : "").Append(".\n");

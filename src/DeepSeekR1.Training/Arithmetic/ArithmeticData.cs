@@ -18,8 +18,11 @@ public static class ArithmeticData
         ("div", ProblemKind.Divide, 0, 0), ("linear", ProblemKind.Linear, 0, 0), ("compare", ProblemKind.Larger, 0, 0),
     ];
 
+    /// <summary>Names of the evaluation sets whose problems have an answer.</summary>
+    public static IReadOnlyList<string> ProblemSplits { get; } = [.. Splits.Select(s => s.Name)];
+
     /// <summary>Names of the evaluation sets; refusal is one more.</summary>
-    public static IReadOnlyList<string> SplitNames { get; } = [.. Splits.Select(s => s.Name), "refusal"];
+    public static IReadOnlyList<string> SplitNames { get; } = [.. ProblemSplits, "refusal"];
 
     /// <summary>Training dialogues first to first + count - 1 of a seed.</summary>
     public static void WriteTraining(string path, ArithmeticGenerator generator, long first, long count)
@@ -33,16 +36,19 @@ public static class ArithmeticData
     public static void WriteHeldOut(string path, long seed, string split, int count)
     {
         using var writer = new StreamWriter(path);
-        foreach (var conversation in HeldOut(seed, split, count))
-            writer.WriteLine(new JsonObject
-            {
-                ["id"] = conversation.Id,
-                ["category"] = split,
-                ["prompt"] = conversation.Turns[^1].Content,
-                ["answer"] = conversation.Answer,
-                ["reply"] = conversation.Reply,
-            }.ToJsonString(Readable));
+        foreach (string line in HeldOutLines(seed, split, count))
+            writer.WriteLine(line);
     }
+
+    /// <summary>Held-out problems of a set as JSON objects with id, category, prompt, answer and reply. Identifiers differ between sets.</summary>
+    public static IEnumerable<string> HeldOutLines(long seed, string split, int count) => HeldOut(seed, split, count).Select(conversation => new JsonObject
+    {
+        ["id"] = $"{split}-{conversation.Id}",
+        ["category"] = split,
+        ["prompt"] = conversation.Turns[^1].Content,
+        ["answer"] = conversation.Answer,
+        ["reply"] = conversation.Reply,
+    }.ToJsonString(Readable));
 
     /// <summary>Held-out problems of a set, each once.</summary>
     public static IEnumerable<Conversation> HeldOut(long seed, string split, int count)

@@ -33,8 +33,8 @@ public sealed record ArithmeticMix
     /// <summary>Most digits of a number; longer ones are not drawn. For the beginning of training.</summary>
     public int MaxDigits { get; init; } = 5;
 
-    /// <summary>Of 1000 products those of three by three digits, which are left to reinforcement learning.</summary>
-    public int HardProductsPerMille { get; init; } = 8;
+    /// <summary>Of 1000 products those of three by three digits, most of which are left to reinforcement learning.</summary>
+    public int HardProductsPerMille { get; init; } = 40;
 
     /// <summary>Of 100 thoughts those with a planted and corrected mistake.</summary>
     public int MistakesPercent { get; init; } = 6;
@@ -159,10 +159,10 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
         return OfLength(ProblemKind.Multiply, Math.Min(first, most), Math.Min(second, most), random);
     }
 
-    /// <summary>Three of four without a rest.</summary>
+    /// <summary>Divisors of one digit, small ones and other ones of two digits as 3 : 1 : 1; three of four without a rest.</summary>
     private static Problem Quotient(long a, Random random)
     {
-        long divisor = random.Next(4) > 0 ? random.Next(2, 10) : random.Next(10, 26);
+        long divisor = random.Next(5) switch { < 3 => random.Next(2, 10), 3 => random.Next(10, 26), _ => random.Next(26, 100) };
         if (random.Next(4) > 0)
             a = Math.Max(a - a % divisor, divisor);
         return new Problem(ProblemKind.Divide, a, divisor);

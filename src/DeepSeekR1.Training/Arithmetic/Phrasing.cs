@@ -7,11 +7,19 @@ internal static class Phrasing
 {
     private static readonly string[] Openings =
     [
-        "", "", "", "", "", "", "please ", "can you tell me ", "could you tell me ", "tell me ", "hi, ", "hello, ", "hey, ", "quick question: ",
-        "I need to know ", "do you know ", "now ", "ok, ", "so ", "question: ", "one more: ", "help me: ", "just ",
+        "", "", "", "", "", "", "", "", "", "", "please ", "can you tell me ", "could you tell me ", "tell me ", "hi, ", "hello, ", "hey, ", "quick question: ",
+        "I need to know ", "do you know ", "now ", "ok, ", "so ", "question: ", "one more: ", "help me: ", "just ", "Hi! ", "Hello! ", "Hi there, ",
+        "good morning, ", "can you help me? ", "could you please tell me ", "can you please tell me ", "would you tell me ", "I want to know ", "I'd like to know ",
+        "I have a question: ", "a question: ", "math question: ", "homework: ", "next: ", "another one: ", "and ", "well, ", "Q: ", "please tell me ",
+        "can you work out ", "can you calculate ", "could you calculate ", "please calculate ", "please work out ", "please compute ", "can you compute ",
+        "do you know: ", "I wonder ", "I was wondering, ", "let me ask you: ", "try this: ", "try this one: ", "problem: ", "let's see, ",
     ];
 
-    private static readonly string[] Endings = ["", "", "", "?", "?", "?", ".", " please", ", please", " please?", "!", " ?", " thanks", ", thank you"];
+    private static readonly string[] Endings =
+    [
+        "", "", "", "", "?", "?", "?", "?", ".", " please", ", please", " please?", ", please?", "!", " ?", " thanks", ", thank you", "??", "? Thanks!", "? Thank you.",
+        " exactly?", "? Be exact.", " by hand?", "\n", "?\n",
+    ];
 
     private static readonly string[] ChineseOpenings = ["", "", "", "请问", "请计算", "你好,", "帮我算一下", "计算"];
 
@@ -22,14 +30,18 @@ internal static class Phrasing
     [
         "\nPlease reason step by step, and put your final answer within \\boxed{}.",
         " Please reason step by step, and put your final answer within \\boxed{}.",
-        " Think step by step.", " Show your work.", "\nPut the final answer in \\boxed{}.", " Give only the answer.", " Be brief.",
+        " Think step by step.", " Show your work.", "\nPut the final answer in \\boxed{}.", " Give only the answer.", " Be brief.", " Let's think step by step.",
+        " Solve it step by step.", " Answer with a number.", " Just the number.", " Explain.", " Only the result.", " Answer:", "\nAnswer:",
+        "\nLet's think step by step and output the final answer within \\boxed{}.", " Write the answer in \\boxed{}.",
     ];
 
     private static readonly string[] SmallNumbers =
     [
         "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen",
-        "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
+        "sixteen", "seventeen", "eighteen", "nineteen",
     ];
+
+    private static readonly string[] Tens = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 
     // {0} and {1} are the numbers. A leading capital is added by chance.
     private static readonly string[] Add =
@@ -37,6 +49,11 @@ internal static class Phrasing
         "what is {0} plus {1}", "what's {0} plus {1}", "{0} plus {1}", "add {0} and {1}", "add {1} to {0}", "the sum of {0} and {1}", "what is the sum of {0} and {1}",
         "how much is {0} plus {1}", "calculate {0} plus {1}", "if you add {0} and {1}, what do you get", "what do {0} and {1} make together", "{0} and {1} makes",
         "total of {0} and {1}", "{0} added to {1}", "how much is {0} and {1} together", "increase {0} by {1}", "what does {0} plus {1} equal", "{0} plus {1} equals",
+        "what is the total of {0} and {1}", "what do you get when you add {0} and {1}", "what is the result of {0} plus {1}", "sum {0} and {1}", "sum of {0} and {1}",
+        "what is {0} added to {1}", "what is {1} more than {0}", "{1} more than {0}", "find the sum of {0} and {1}", "compute the sum of {0} and {1}",
+        "if I have {0} and get {1} more, how many do I have", "{0} and {1} more", "work out {0} plus {1}", "compute {0} plus {1}", "what is {0} and {1}",
+        "find {0} plus {1}", "what number is {0} plus {1}", "the result of {0} plus {1}", "plus: {0}, {1}", "add these: {0} and {1}", "add {0}, {1}",
+        "what does {0} and {1} add up to", "what do {0} and {1} add up to", "combine {0} and {1}", "{0} increased by {1}", "what is {0} increased by {1}",
     ];
 
     private static readonly string[] Subtract =
@@ -44,6 +61,11 @@ internal static class Phrasing
         "what is {0} minus {1}", "what's {0} minus {1}", "{0} minus {1}", "subtract {1} from {0}", "take {1} from {0}", "take {1} away from {0}",
         "the difference {0} minus {1}", "how much is {0} minus {1}", "calculate {0} minus {1}", "{0} take away {1}", "{0} less {1}", "decrease {0} by {1}",
         "what is left when you take {1} from {0}", "if I have {0} and lose {1}, what is left", "what does {0} minus {1} equal", "{0} minus {1} equals",
+        "what is the result of {0} minus {1}", "what do you get when you subtract {1} from {0}", "what is {1} less than {0}", "{1} less than {0}", "compute {0} minus {1}",
+        "work out {0} minus {1}", "find {0} minus {1}", "what is {0} less {1}", "what is {0} take away {1}", "what remains if you take {1} from {0}",
+        "if I have {0} and give away {1}, how many are left", "what is {1} subtracted from {0}", "{1} subtracted from {0}", "reduce {0} by {1}", "{0} reduced by {1}",
+        "what is {0} decreased by {1}", "the result of {0} minus {1}", "how much is left of {0} after {1}", "what number is {0} minus {1}", "from {0} take {1}",
+        "what is {0} reduced by {1}", "if you subtract {1} from {0}, what do you get", "what is left of {0} if you take away {1}", "deduct {1} from {0}",
     ];
 
     private static readonly string[] Multiply =
@@ -51,6 +73,11 @@ internal static class Phrasing
         "what is {0} times {1}", "what's {0} times {1}", "{0} times {1}", "multiply {0} by {1}", "multiply {0} and {1}", "the product of {0} and {1}",
         "what is the product of {0} and {1}", "how much is {0} times {1}", "calculate {0} times {1}", "{0} multiplied by {1}", "what is {0} multiplied by {1}",
         "what does {0} times {1} equal", "{0} times {1} equals", "what do you get if you multiply {0} by {1}",
+        "product of {0} and {1}", "find the product of {0} and {1}", "compute the product of {0} and {1}", "compute {0} times {1}", "work out {0} times {1}",
+        "find {0} times {1}", "what is the result of {0} times {1}", "what do you get when you multiply {0} and {1}", "if you multiply {0} by {1}, what do you get",
+        "how much is {0} multiplied by {1}", "what number is {0} times {1}", "the result of {0} times {1}", "{0} lots of {1}", "what is {0} by {1}", "{0} by {1}",
+        "what is {0} multiplied with {1}", "{0} multiplied with {1}", "multiply {0} with {1}", "multiply {0}, {1}", "what are {0} times {1}", "how many are {0} times {1}",
+        "if I have {0} boxes with {1} in each, how many is that", "{0} groups of {1}",
     ];
 
     private static readonly string[] Divide =
@@ -58,29 +85,51 @@ internal static class Phrasing
         "what is {0} divided by {1}", "what's {0} divided by {1}", "{0} divided by {1}", "divide {0} by {1}", "the quotient of {0} and {1}",
         "how much is {0} divided by {1}", "calculate {0} divided by {1}", "how often does {1} go into {0}", "how many times does {1} go into {0}", "split {0} into {1} equal parts",
         "what does {0} divided by {1} equal", "share {0} among {1}", "{0} over {1}",
+        "what is the quotient of {0} and {1}", "compute {0} divided by {1}", "work out {0} divided by {1}", "find {0} divided by {1}", "quotient of {0} and {1}",
+        "what is the result of {0} divided by {1}", "what do you get when you divide {0} by {1}", "if you divide {0} by {1}, what do you get", "{0} divided by {1} equals",
+        "how many times does {1} fit into {0}", "how many {1}s are in {0}", "{0} split into {1} equal parts", "what is {0} over {1}", "the result of {0} divided by {1}",
+        "if {1} people share {0}, how many does each get", "divide {0} into {1} equal parts", "what number is {0} divided by {1}", "{0} split by {1}", "how often is {1} in {0}",
     ];
 
     private static readonly string[] Linear =
     [
         "solve {0}", "solve {0} for {1}", "solve for {1}: {0}", "find {1}: {0}", "find {1} if {0}", "what is {1} if {0}", "if {0}, what is {1}", "{0}", "{0}, {1} = ?",
         "solve the equation {0}", "what value of {1} makes {0} true", "given {0}, find {1}", "{0}. what is {1}", "calculate {1}: {0}",
+        "if {0} what is {1}", "what's {1} if {0}", "{0}, what is {1}", "{0}, find {1}", "{0}, solve for {1}", "find the value of {1} if {0}", "what is the value of {1} if {0}",
+        "if {0}, find {1}", "if {0}, then what is {1}", "if {0} then {1} = ?", "solve {0} and give {1}", "determine {1}: {0}", "let {0}. find {1}", "let {0}. what is {1}",
+        "solve this equation: {0}", "solve the equation {0} for {1}", "for which {1} is {0}", "for what {1} is {0}", "which {1} solves {0}", "{1} = ? if {0}",
+        "what {1} solves {0}", "the solution of {0}", "what is the solution of {0}", "find {1} such that {0}", "suppose {0}. what is {1}", "compute {1} if {0}", "{1}? {0}",
     ];
 
     private static readonly string[] Larger =
     [
         "which is larger, {0} or {1}", "which is bigger, {0} or {1}", "which is greater: {0} or {1}", "what is the larger number, {0} or {1}", "what is the maximum of {0} and {1}",
         "max of {0} and {1}", "which number is bigger: {0} or {1}", "compare {0} and {1}: which is larger", "which one is more, {0} or {1}", "larger of {0} and {1}",
+        "which is larger: {0} or {1}", "which is larger {0} or {1}", "which is more, {0} or {1}", "which number is larger, {0} or {1}", "what is bigger, {0} or {1}",
+        "what's bigger: {0} or {1}", "which is the larger number: {0} or {1}", "is {0} or {1} larger", "is {0} or {1} bigger", "who is bigger, {0} or {1}",
+        "the larger of {0} and {1}", "what is the larger of {0} and {1}", "the maximum of {0} and {1}", "of {0} and {1}, which is larger", "which one is bigger: {0} or {1}",
+        "which of {0} and {1} is greater", "which is higher, {0} or {1}", "what is greater, {0} or {1}", "which number is greater, {0} or {1}", "pick the larger: {0} or {1}",
     ];
 
     private static readonly string[] Smaller =
     [
         "which is smaller, {0} or {1}", "which is less, {0} or {1}", "what is the smaller number, {0} or {1}", "what is the minimum of {0} and {1}", "min of {0} and {1}",
         "which number is smaller: {0} or {1}", "compare {0} and {1}: which is smaller", "which one is less, {0} or {1}", "smaller of {0} and {1}",
+        "which is smaller: {0} or {1}", "which is smaller {0} or {1}", "which number is smaller, {0} or {1}", "what is smaller, {0} or {1}", "is {0} or {1} smaller",
+        "which is the smaller number: {0} or {1}", "the smaller of {0} and {1}", "what is the smaller of {0} and {1}", "the minimum of {0} and {1}",
+        "of {0} and {1}, which is smaller", "which one is smaller: {0} or {1}", "which of {0} and {1} is smaller", "which is lower, {0} or {1}", "what is less, {0} or {1}",
+        "which of {0} and {1} is less", "pick the smaller: {0} or {1}", "which number is less, {0} or {1}",
     ];
 
     private static readonly string[] Bare = ["{0}{2}{1}", "{0} {2} {1}", "{0}{2}{1}=", "{0} {2} {1} =", "{0} {2} {1} = ?", "{0}{2}{1}=?", "{0}{2}{1} = ?"];
 
-    private static readonly string[] BareAsked = ["what is {0}", "what's {0}", "calculate {0}", "compute {0}", "{0}", "how much is {0}", "work out {0}", "evaluate {0}", "what does {0} equal", "solve {0}", "find {0}"];
+    private static readonly string[] BareAsked =
+    [
+        "what is {0}", "what is {0}", "what's {0}", "calculate {0}", "compute {0}", "{0}", "{0}", "how much is {0}", "work out {0}", "evaluate {0}", "what does {0} equal",
+        "solve {0}", "find {0}", "what does {0} make", "what is the result of {0}", "the result of {0}", "give me {0}", "what is the value of {0}", "find the value of {0}",
+        "solve: {0}", "calculate: {0}", "compute: {0}", "what do you get for {0}", "how much does {0} make", "simplify {0}", "what would {0} be", "answer this: {0}", "{0} is",
+        "do {0}", "what is {0} equal to", "what comes out of {0}", "determine {0}", "evaluate: {0}", "what is: {0}", "can you solve {0}", "can you do {0}",
+    ];
 
     /// <summary>A question about a problem.</summary>
     public static string Question(Problem problem, Random random)
@@ -145,13 +194,21 @@ internal static class Phrasing
     {
         ProblemKind.Add => "+",
         ProblemKind.Subtract => random.Next(6) == 0 ? "\u2212" : "-",
-        ProblemKind.Multiply => Pick(["*", "*", "×", "×", "x", "·"], random),
-        ProblemKind.Divide => Pick(["/", "/", "÷", ":"], random),
+        ProblemKind.Multiply => Pick(["*", "*", "*", "×", "×", "x", "x", "X", "·", "\\times", "\\cdot"], random),
+        ProblemKind.Divide => Pick(["/", "/", "/", "÷", "÷", ":", "\\div"], random),
         _ => null,
     };
 
+    /// <summary>The bare form, with spaces where words or a LaTeX command need them, at times between dollar signs.</summary>
     private static string Expression(Problem problem, string symbol, Random random)
-        => string.Format(CultureInfo.InvariantCulture, Pick(Bare, random), Number(problem.A, random), Number(problem.B, random), symbol);
+    {
+        string a = Number(problem.A, random), b = Number(problem.B, random), form = Pick(Bare, random);
+        bool latex = symbol.StartsWith('\\') || random.Next(25) == 0;
+        if (latex || char.IsLetter(a[0]) || char.IsLetter(b[0]))
+            form = form.Replace("{0}{2}{1}", "{0} {2} {1}");
+        string text = string.Format(CultureInfo.InvariantCulture, form, a, b, symbol);
+        return latex && random.Next(2) == 0 ? $"${text}$" : text;
+    }
 
     private static string Equation(Problem problem, Random random)
     {
@@ -184,13 +241,21 @@ internal static class Phrasing
         return (Pick(ChineseOpenings, random) + text + Pick(ChineseEndings, random)).Replace("?", random.Next(2) == 0 ? "?" : "\uFF1F");
     }
 
-    /// <summary>A number as people write it: seldom with a comma, small ones seldom as a word.</summary>
+    /// <summary>A number as people write it: seldom with a comma, below a hundred seldom in words.</summary>
     private static string Number(long number, Random random)
     {
         int chance = random.Next(100);
-        if (number is >= 0 and <= 20 && chance < 12)
-            return SmallNumbers[number];
+        if (number is >= 0 and < 100 && chance < 15)
+            return Word(number, chance < 10 ? "-" : " ");
         return number >= 1000 && chance < 5 ? number.ToString("N0", CultureInfo.InvariantCulture) : $"{number}";
+    }
+
+    private static string Word(long number, string hyphen)
+    {
+        if (number < SmallNumbers.Length)
+            return SmallNumbers[number];
+        string tens = Tens[number / 10 - 2];
+        return number % 10 == 0 ? tens : $"{tens}{hyphen}{SmallNumbers[number % 10]}";
     }
 
     private static string Capital(string text, Random random)

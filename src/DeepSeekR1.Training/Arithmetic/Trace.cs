@@ -178,10 +178,15 @@ public sealed class Trace
         return a * digit;
     }
 
-    /// <summary>Digit by digit from the left, each with its remainder and the quotient so far.</summary>
+    /// <summary>
+    /// Digit by digit from the left, each with the multiple that is taken away, its remainder and the quotient so far. A divisor that no table of
+    /// products holds gets its multiples written down first, so that every step is a look-up.
+    /// </summary>
     private Answer Divide(long a, long b)
     {
         Line($"{a}/{b}:");
+        if (b > 9 && a >= b)
+            Line(string.Join(' ', Enumerable.Range(1, 9).Select(i => $"{i}:{i * b}")));
         long rest = 0;
         string digits = "";
         foreach (char c in $"{a}")
@@ -189,9 +194,10 @@ public sealed class Trace
             long current = 10 * rest + (c - '0'), quotient = current / b;
             string before = digits;
             digits += quotient;
+            string Head(long q) => $"{current}/{b}={q}{(q > 0 ? $":{q * b}" : "")}";
             Step(
-                $"{current}/{b}={quotient} r{current % b} q{digits}",
-                () => Off(quotient, 9, w => w < 0 ? "" : $"{current}/{b}={w} r{Math.Abs(current - w * b)} q{before}{w}"));
+                $"{Head(quotient)} r{current % b} q{digits}",
+                () => Off(quotient, 9, w => $"{Head(w)} r{Math.Abs(current - w * b)} q{before}{w}"));
             rest = current % b;
         }
 
