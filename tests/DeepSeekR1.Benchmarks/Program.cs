@@ -9,6 +9,8 @@ return args switch
     ["ranks", var model, .. var rest] => await RankBenchmark.Run(model, rest),
     ["prefix", var model, .. var rest] => await PrefixBenchmark.Run(model, rest),
     ["sse", var model, .. var rest] => await SseBenchmark.Run(model, rest),
+    ["costs"] => CostBenchmark.Run(),
+    ["sampler"] => SamplerBenchmark.Run(),
     _ => Usage(),
 };
 
@@ -20,5 +22,7 @@ static int Usage()
     Console.Error.WriteLine("       ranks MODEL [dtype]             two ranks of one thread against one rank of two threads");
     Console.Error.WriteLine("       prefix MODEL [dtype]            time to the first token with a cached prefix of 1k to 8k tokens");
     Console.Error.WriteLine("       sse MODEL [STREAMS...]          tokens/s of the way from the engine's channel to clients' sockets (MODEL gives the tokenizer)");
+    Console.Error.WriteLine("       costs                           scheduler, step tensors, wake-ups, metrics and watchdog, each by itself");
+    Console.Error.WriteLine("       sampler                         batch 64 over 151,936 logits as a share of a step of the 1.5B shape");
     return 2;
 }

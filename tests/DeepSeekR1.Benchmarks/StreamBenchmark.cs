@@ -70,7 +70,7 @@ internal static class StreamBenchmark
     }
 
     /// <summary>Bytes per second of plain reads over 1 GiB on libtorch's threads.</summary>
-    private static unsafe double ReadBandwidth()
+    internal static unsafe double ReadBandwidth()
     {
         const long Bytes = 1L << 30, Piece = 1L << 22;
         var memory = new byte[Bytes];

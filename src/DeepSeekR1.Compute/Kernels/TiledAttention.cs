@@ -265,7 +265,7 @@ internal static unsafe class TiledAttention
         var shift = Vector512.Create(best);
         for (int i = 0; i < KeyTile; i += Lanes)
         {
-            var weight = Exp(Vector512.Load(scores + i) - shift) & Seen(lanes, i, visible);
+            var weight = VectorMath.Exp(Vector512.Load(scores + i) - shift) & Seen(lanes, i, visible);
             total += weight;
             weight.Store(scores + i);
         }
@@ -284,24 +284,6 @@ internal static unsafe class TiledAttention
         var half = Vector256.Max(x.GetLower(), x.GetUpper());
         var quarter = Vector128.Max(half.GetLower(), half.GetUpper());
         return Math.Max(Math.Max(quarter[0], quarter[1]), Math.Max(quarter[2], quarter[3]));
-    }
-
-    /// <summary>e^x for x up to 0, relative error below 2e-7; 0 below -87. Scalar equivalent: 2^n times a polynomial of x - n ln 2. NaN stays NaN.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Exp(Vector512<float> x)
-    {
-        var n = Vector512.Round(x * 1.44269504f);
-        var r = Vector512.FusedMultiplyAdd(n, Vector512.Create(-0.693145752f), x);
-        r = Vector512.FusedMultiplyAdd(n, Vector512.Create(-1.42860677e-6f), r);
-        var p = Vector512.Create(1.98756915e-4f);
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(1.39819995e-3f));
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(8.33345194e-3f));
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(4.16657962e-2f));
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(1.66666655e-1f));
-        p = Vector512.FusedMultiplyAdd(p, r, Vector512.Create(0.5f));
-        p = Vector512.FusedMultiplyAdd(p, r * r, r + Vector512<float>.One);
-        var power = Vector512.ShiftLeft(Vector512.ConvertToInt32(n) + Vector512.Create(127), 23).AsSingle();
-        return Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512.Create(-87f)), Vector512<float>.Zero, p * power);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -56,7 +56,7 @@ public static unsafe class Sampler
     {
         using var scratch = new Scratch(logits.Length);
         var candidates = Edit(logits, row, scratch);
-        int token = row.Params.Temperature < GreedyTemperature ? Greedy(candidates) : Draw(candidates, row, scratch);
+        int token = row.Params.Temperature < GreedyTemperature ? Greedy(candidates) : Draw(candidates, row);
         if (token < 0)
             return Nothing(logits);
         return row.Params.TopLogprobs is { } count
@@ -73,15 +73,17 @@ public static unsafe class Sampler
         var edited = Edit(logits, row, scratch);
         if (row.Params.Temperature < GreedyTemperature)
             return Greedy(edited) is var best and >= 0 ? ([best], [1.0]) : ([], []);
-        var weights = Filter(edited, row.Params, scratch);
-        double total = Sum(weights);
+        using var candidates = new Candidates(edited, row.Params);
+        var ids = candidates.Ids;
+        var weights = candidates.Weights;
+        double total = LogitScan.Sum(weights);
         var kept = new List<int>();
         var probabilities = new List<double>();
-        for (int id = 0; id < weights.Length; id++)
-            if (weights[id] > 0)
+        for (int i = 0; i < ids.Length; i++)
+            if (weights[i] > 0)
             {
-                kept.Add(id);
-                probabilities.Add(weights[id] / total);
+                kept.Add(ids[i]);
+                probabilities.Add(weights[i] / total);
             }
 
         return ([.. kept], [.. probabilities]);
@@ -102,189 +104,27 @@ public static unsafe class Sampler
         return float.IsFinite(logits[best]) ? best : -1;
     }
 
-    private static int Draw(ReadOnlySpan<float> logits, SamplingRow row, Scratch scratch)
+    private static int Draw(ReadOnlySpan<float> logits, SamplingRow row)
     {
-        var weights = Filter(logits, row.Params, scratch);
-        if (weights.Length == 0)
-            return -1;
-        double target = Uniform(row.Params.Seed, row.Params.SampleIndex, row.Position) * Sum(weights), sum = 0;
-        int last = -1;
-        for (int id = 0; id < weights.Length; id++)
-        {
-            if (weights[id] == 0)
-                continue;
-            sum += weights[id];
-            last = id;
-            if (target < sum)
-                break;
-        }
-
-        return last;
-    }
-
-    private static double Sum(ReadOnlySpan<float> weights)
-    {
-        double total = 0;
-        foreach (float weight in weights)
-            total += weight;
-        return total;
-    }
-
-    /// <summary>
-    /// Temperature, min_p, top_k, top_p: unnormalized weights, 0 for what is dropped; empty when nothing is left. Weights are
-    /// exp(l / T - max), so min_p compares with the weight itself.
-    /// </summary>
-    private static Span<float> Filter(ReadOnlySpan<float> logits, SamplingParams parameters, Scratch scratch)
-    {
-        int best = TensorPrimitives.IndexOfMax(logits);
-        if (!float.IsFinite(logits[best]))
-            return [];
-        var scaled = scratch.Scaled;
-        TensorPrimitives.Divide(logits, parameters.Temperature, scaled);
-        float max = scaled[best];
-        var weights = scratch.Weights;
-        TensorPrimitives.Subtract(scaled, max, weights);
-        TensorPrimitives.Exp<float>(weights, weights);
-        KeepUnderflowed(weights, scaled);
-        if (parameters.MinP > 0)
-            Drop(weights, scaled, parameters.MinP);
-        if (parameters.TopK > 0 && parameters.TopK < logits.Length)
-            KeepLargest(weights, scaled, parameters.TopK);
-        if (parameters.TopP < 1)
-            KeepMass(weights, scaled, parameters.TopP);
-        return weights;
-    }
-
-    /// <summary>A weight of 0 means dropped, so a token that nothing has dropped gets the smallest weight there is.</summary>
-    private static void KeepUnderflowed(Span<float> weights, ReadOnlySpan<float> scaled)
-    {
-        for (int i = 0; i < weights.Length; i++)
-            if (weights[i] == 0 && scaled[i] > float.NegativeInfinity)
-                weights[i] = float.Epsilon;
-    }
-
-    /// <summary>min_p: drops weights below a fraction of the best one, which is 1.</summary>
-    private static void Drop(Span<float> weights, Span<float> scaled, float fraction)
-    {
-        for (int i = 0; i < weights.Length; i++)
-            if (weights[i] < fraction)
-            {
-                weights[i] = 0;
-                scaled[i] = float.NegativeInfinity;
-            }
-    }
-
-    /// <summary>top_k: drops everything below the k-th largest value; ties with it all stay.</summary>
-    private static void KeepLargest(Span<float> weights, Span<float> scaled, int k)
-    {
-        float threshold = KthLargest(scaled, k);
-        for (int i = 0; i < weights.Length; i++)
-            if (scaled[i] < threshold)
-                weights[i] = 0;
-    }
-
-    /// <summary>The k-th largest value, by a heap of the k best.</summary>
-    private static float KthLargest(ReadOnlySpan<float> values, int k)
-    {
-        if (k > 4096)
-        {
-            var sorted = values.ToArray();
-            Array.Sort(sorted);
-            return sorted[^k];
-        }
-
-        var heap = new PriorityQueue<float, float>(k + 1);
-        foreach (float value in values)
-        {
-            if (heap.Count < k)
-                heap.Enqueue(value, value);
-            else if (value > heap.Peek())
-                heap.DequeueEnqueue(value, value);
-        }
-
-        return heap.Peek();
-    }
-
-    /// <summary>
-    /// top_p: in ascending order drops while the running sum of probabilities is at most 1 - p; the best always stays. Only the
-    /// range of weights in which the sum crosses is sorted: weights are first gathered by magnitude.
-    /// </summary>
-    private static void KeepMass(Span<float> weights, ReadOnlySpan<float> scaled, float p)
-    {
-        const int Buckets = 1024;
-        const float BucketsPerUnit = 32;
-        Span<double> mass = stackalloc double[Buckets];
-        mass.Clear();
-        float max = TensorPrimitives.Max(scaled);
-        double total = 0;
-        for (int i = 0; i < weights.Length; i++)
-            if (weights[i] > 0)
-            {
-                mass[Bucket(scaled[i])] += weights[i];
-                total += weights[i];
-            }
-
-        int Bucket(float value) => Math.Min(Buckets - 1, (int)((max - value) * BucketsPerUnit));
-
-        double budget = (double)(1 - p) * total, dropped = 0;
-        int crossing = Buckets - 1;
-        while (crossing > 0 && dropped + mass[crossing] <= budget)
-            dropped += mass[crossing--];
-        var border = new List<(float Weight, int Id)>();
-        for (int i = 0; i < weights.Length; i++)
-        {
-            if (weights[i] == 0)
-                continue;
-            int bucket = Bucket(scaled[i]);
-            if (bucket > crossing)
-                weights[i] = 0;
-            else if (bucket == crossing)
-                border.Add((weights[i], i));
-        }
-
-        border.Sort();
-        bool holdsBest = crossing == 0;
-        for (int i = 0; i < border.Count - (holdsBest ? 1 : 0); i++)
-        {
-            dropped += border[i].Weight;
-            if (dropped > budget)
-                break;
-            weights[border[i].Id] = 0;
-        }
+        using var candidates = new Candidates(logits, row.Params);
+        return candidates.At(Uniform(row.Params.Seed, row.Params.SampleIndex, row.Position));
     }
 
     /// <summary>A token's log-probability in the untouched distribution, its rank and the best alternatives.</summary>
     public static SampledToken Score(ReadOnlySpan<float> logits, int token, int count)
     {
-        using var scratch = new Scratch(logits.Length);
         float max = TensorPrimitives.Max(logits);
-        var weights = scratch.Weights;
-        TensorPrimitives.Subtract(logits, max, weights);
-        TensorPrimitives.Exp<float>(weights, weights);
-        double normalizer = max + Math.Log(Sum(weights));
-        int rank = 0;
-        foreach (float value in logits)
-            if (value >= logits[token])
-                rank++;
+        double normalizer = max + Math.Log(LogitScan.SumExp(logits, max));
+        int rank = LogitScan.CountAtLeast(logits, logits[token]);
         return new SampledToken(token, (float)(logits[token] - normalizer), rank, count > 0 ? Top(logits, count, normalizer) : []);
     }
 
     private static TokenLogprob[] Top(ReadOnlySpan<float> logits, int count, double normalizer)
     {
-        // Smallest logit first; of equal ones the larger id leaves first, so the order is always the same.
-        var heap = new PriorityQueue<int, (float Logit, int Order)>(count + 1);
-        for (int id = 0; id < logits.Length; id++)
-            if (heap.Count < count)
-                heap.Enqueue(id, (logits[id], -id));
-            else if (heap.TryPeek(out _, out var worst) && logits[id] > worst.Logit)
-                heap.DequeueEnqueue(id, (logits[id], -id));
-        var top = new TokenLogprob[heap.Count];
-        for (int i = top.Length - 1; i >= 0; i--)
-        {
-            int id = heap.Dequeue();
-            top[i] = new TokenLogprob(id, (float)(logits[id] - normalizer));
-        }
-
+        int[] ids = LogitScan.Largest(logits, count);
+        var top = new TokenLogprob[ids.Length];
+        for (int i = 0; i < top.Length; i++)
+            top[i] = new TokenLogprob(ids[i], (float)(logits[ids[i]] - normalizer));
         return top;
     }
 
@@ -317,24 +157,17 @@ public static unsafe class Sampler
         return z ^ (z >> 31);
     }
 
-    /// <summary>A row's working memory, borrowed: rows are as long as the vocabulary.</summary>
+    /// <summary>A row's edited logits in borrowed memory: rows are as long as the vocabulary.</summary>
     private sealed class Scratch(int length) : IDisposable
     {
-        private float[]? _edited, _scaled, _weights;
+        private float[]? _edited;
 
-        public Span<float> Edited => Borrow(ref _edited);
-
-        public Span<float> Scaled => Borrow(ref _scaled);
-
-        public Span<float> Weights => Borrow(ref _weights);
+        public Span<float> Edited => (_edited ??= ArrayPool<float>.Shared.Rent(length)).AsSpan(0, length);
 
         public void Dispose()
         {
-            foreach (var array in (ReadOnlySpan<float[]?>)[_edited, _scaled, _weights])
-                if (array is not null)
-                    ArrayPool<float>.Shared.Return(array);
+            if (_edited is not null)
+                ArrayPool<float>.Shared.Return(_edited);
         }
-
-        private Span<float> Borrow(ref float[]? array) => (array ??= ArrayPool<float>.Shared.Rent(length)).AsSpan(0, length);
     }
 }

@@ -22,16 +22,20 @@ public sealed class RunningStreamTests : IDisposable
         await using var engine = EngineFixture.Load(
             Enlarged(name, 8192), o => o with { MaxNumSeqs = Streams + 1, MaxNumBatchedTokens = Budget, KvCacheMemoryBytes = 64 << 20, MaxModelLen = 4200 });
         GenerationStream? late = null;
+        var streams = new List<GenerationStream>();
         var trace = new List<(int Stream, long Step)>();
         Spy Watch(int stream) => new(length =>
         {
             trace.Add((stream, engine.Snapshot().Steps));
 
-            // The engine's own thread submits, so the prompt begins with the very next step.
+            // The engine's own thread submits, so the other streams begin together, and the prompt with the very next step.
+            if (stream == 0 && length == 0)
+                streams.AddRange(Enumerable.Range(1, Streams - 1).Select(i => engine.Submit(Stream(i))));
             if (stream == 0 && length == 5)
                 late = engine.Submit(EngineFixture.Greedy(Prompt(Long, 77), 2) with { Constraint = Watch(Streams) });
         });
-        var streams = Enumerable.Range(0, Streams).Select(i => engine.Submit(EngineFixture.Greedy(Prompt(3, i), 60) with { Constraint = Watch(i) })).ToList();
+        GenerationRequest Stream(int i) => EngineFixture.Greedy(Prompt(3, i), 60) with { Constraint = Watch(i) };
+        Assert.Equal(60, (await EngineFixture.Collect(engine.Submit(Stream(0)))).Count);
         foreach (var stream in streams)
             Assert.Equal(60, (await EngineFixture.Collect(stream)).Count);
         Assert.Equal(2, (await EngineFixture.Collect(late!)).Count);
