@@ -156,7 +156,7 @@ internal static class TrainCommand
         {
             if (!File.Exists(file))
                 throw new UsageException($"--config '{file}' does not exist.");
-            return TrainingOptions.Parse<T>(File.ReadAllText(file), overrides);
+            return TrainingOptions.Parse<T>(File.ReadAllText(file), overrides, $"'{file}' with --set");
         }
 
         return FromRecipe<T>(name!, kind, overrides);
@@ -188,7 +188,7 @@ internal static class TrainCommand
             overrides.Insert(0, ("model_name_or_path", Quoted(start)));
         }
 
-        return TrainingOptions.Parse<T>(text, overrides);
+        return TrainingOptions.Parse<T>(text, overrides, $"recipe '{name}' with --set");
     }
 
     private static int RunSft(SftOptions options, CancellationToken cancellation)
@@ -205,8 +205,6 @@ internal static class TrainCommand
 
     private static async Task<int> RunGrpoAsync(GrpoOptions options, CancellationToken cancellation)
     {
-        if (options.Dataset != "arithmetic")
-            throw new UsageException($"dataset '{options.Dataset}' is not 'arithmetic'.");
         Console.Error.WriteLine($"{options.OutputDir}: {options.MaxSteps} steps of {options.PromptsPerStep} x {options.NumGenerations} completions");
         string[] shown = ["reward", "rewards/accuracy/mean", "frac_reward_zero_std", "completions/mean_length", "completions/clipped_ratio", "entropy", "grad_norm", "sampling/sampling_logp_difference/max", "sampling_time", "step_time"];
         var registry = new RewardRegistry();
@@ -214,7 +212,7 @@ internal static class TrainCommand
             throw new UsageException($"rewards has '{unknown.Name}', which is not registered; there are {string.Join(", ", registry.Names)}.");
         var settings = new RewardSettings { MaxCompletionLength = options.MaxCompletionLength };
         var rewards = options.Rewards.Select(r => (registry.Create(r.Name, settings), r.Weight, r.Name)).ToList();
-        bool finished = await new GrpoTrainer(options, new ArithmeticPrompts(options.Seed, options.Prompts), rewards).RunAsync(
+        bool finished = await new GrpoTrainer(options, options.OpenPrompts(), rewards).RunAsync(
             m => Console.Error.WriteLine($"step {m.Step}/{options.MaxSteps}  " + string.Join("  ", m.Values
                 .Where(v => shown.Contains(v.Key) || v.Key.StartsWith("eval/", StringComparison.Ordinal))
                 .Select(v => string.Create(CultureInfo.InvariantCulture, $"{v.Key} {v.Value:0.####}")))),

@@ -131,7 +131,8 @@ public record TrainingOptions
     /// <param name="json">An object.</param>
     /// <param name="overrides">Field and value, the value as it would stand in JSON or as bare text.</param>
     /// <exception cref="StartupException">The text is no JSON, a field is unknown, or a value does not fit.</exception>
-    public static T Parse<T>(string json, IReadOnlyList<(string Field, string Value)> overrides)
+    /// <param name="source">Where the text comes from, for messages.</param>
+    public static T Parse<T>(string json, IReadOnlyList<(string Field, string Value)> overrides, string source = "the configuration")
         where T : TrainingOptions
     {
         try
@@ -140,13 +141,14 @@ public record TrainingOptions
                 ?? throw new StartupException("The configuration is empty; an object of fields is expected.");
             foreach (var (field, value) in overrides)
                 Set(root, field, value);
+            OptionFields.Check(root, typeof(T), Format, source);
             var options = root.Deserialize<T>(Format)!;
             options.Check();
             return options;
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
         {
-            throw new StartupException($"The training configuration is not valid: {e.Message}", e);
+            throw new StartupException($"{source} is not a configuration: {e.Message}", e);
         }
     }
 

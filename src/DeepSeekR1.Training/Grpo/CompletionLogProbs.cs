@@ -7,7 +7,7 @@ namespace DeepSeekR1.Training.Grpo;
 
 /// <summary>The trainer's log-probabilities of sampled completions, padded to a rectangle.</summary>
 /// <param name="LogProbs">[B, T], 0 at padding; with a graph unless gradients were off.</param>
-/// <param name="Entropy">Entropy of the distribution at each position, in nats, [B, T], without a graph.</param>
+/// <param name="Entropy">Entropy of the distribution at each position, in nats, [B, T], with a graph only when asked for.</param>
 /// <param name="Mask">1 at completion tokens, [B, T] float32.</param>
 public sealed record CompletionLogProbs(Tensor LogProbs, Tensor Entropy, Tensor Mask)
 {
@@ -17,8 +17,9 @@ public sealed record CompletionLogProbs(Tensor LogProbs, Tensor Entropy, Tensor 
     /// <param name="temperature">Divides the logits, as the sampler did.</param>
     /// <param name="load">Receives how often each expert was chosen; null when nobody asks.</param>
     /// <param name="checkpoints">Layers run through these, see <see cref="LanguageModelLoss.Compute"/>; null keeps all activations.</param>
+    /// <param name="differentiateEntropy">Whether the entropy has a graph: for a bonus on it.</param>
     public static CompletionLogProbs Compute(
-        CausalLm model, IReadOnlyList<Sample> samples, double temperature, ExpertLoad? load = null, ActivationCheckpoints? checkpoints = null)
+        CausalLm model, IReadOnlyList<Sample> samples, double temperature, ExpertLoad? load = null, ActivationCheckpoints? checkpoints = null, bool differentiateEntropy = false)
     {
         var device = model.Rank.Device;
         var batch = new MicroBatch([.. samples.Select(s => TrainingSample.Completion(s.PromptIds, s.CompletionIds))]);
@@ -40,12 +41,12 @@ public sealed record CompletionLogProbs(Tensor LogProbs, Tensor Entropy, Tensor 
         var all = logits.log_softmax(-1);
         var flat = all.gather(1, tensor(batch.Targets, ScalarType.Int64, device).unsqueeze(1)).squeeze(1);
         Tensor entropy;
-        using (no_grad())
-            entropy = (all.detach().exp() * all.detach()).sum([-1]).neg();
+        using (differentiateEntropy ? null : no_grad())
+            entropy = (all.exp() * all).sum([-1]).neg();
         int longest = samples.Max(s => s.CompletionIds.Length);
         var places = tensor(Places(samples, longest), ScalarType.Int64, device);
         Tensor Spread(Tensor values) => zeros([samples.Count * (long)longest], ScalarType.Float32, device).index_copy(0, places, values).view(samples.Count, longest);
-        return new CompletionLogProbs(Spread(flat), Spread(entropy), Spread(ones_like(entropy)));
+        return new CompletionLogProbs(Spread(flat), Spread(entropy), Spread(ones_like(entropy, ScalarType.Float32)));
     }
 
     private static long[] Places(IReadOnlyList<Sample> samples, int longest)

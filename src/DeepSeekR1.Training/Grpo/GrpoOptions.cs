@@ -17,7 +17,7 @@ public sealed record RewardWeight(string Name, double Weight = 1);
 /// <summary>Options of GRPO; names as in TRL's GRPOConfig where it has them.</summary>
 public sealed record GrpoOptions : TrainingOptions
 {
-    /// <summary>A JSONL file with prompt (text) and answer, or "arithmetic" for the built-in generator.</summary>
+    /// <summary>A JSONL file with prompt (text) or messages, and answer, or "arithmetic" for the built-in generator.</summary>
     public string Dataset { get; init; } = "";
 
     /// <summary>What the generator asks; only for "arithmetic".</summary>
@@ -65,6 +65,16 @@ public sealed record GrpoOptions : TrainingOptions
     /// <summary>Held-out problems of an evaluation, per kind of prompt.</summary>
     public int EvalProblems { get; init; } = 100;
 
+    /// <summary>Drops groups whose rewards are all equal and draws others in their place (DAPO, section 3.2), for at most 10 rounds.</summary>
+    public bool DynamicSampling { get; init; }
+
+    /// <summary>Weight of the entropy bonus; 0 for none.</summary>
+    public double EntropyCoef { get; init; }
+
+    /// <summary>Opens the dataset.</summary>
+    /// <exception cref="Engine.StartupException">The file cannot be read, or a line is not a prompt with an answer.</exception>
+    public IPromptSource OpenPrompts() => Dataset == "arithmetic" ? new ArithmeticPrompts(Seed, Prompts) : new JsonlPrompts(Dataset, Seed, EvalSteps > 0 ? EvalProblems : 0);
+
     /// <summary>The loss's settings.</summary>
     public PolicyLossOptions Loss()
     {
@@ -74,6 +84,7 @@ public sealed record GrpoOptions : TrainingOptions
             Epsilon = Epsilon ?? named.Epsilon,
             EpsilonHigh = EpsilonHigh ?? named.EpsilonHigh,
             Beta = Beta,
+            EntropyCoefficient = EntropyCoef,
             MaxCompletionLength = MaxCompletionLength,
         };
     }
@@ -84,6 +95,8 @@ public sealed record GrpoOptions : TrainingOptions
         base.Check();
         Require(Dataset.Length > 0, "dataset", Dataset, "a JSONL file or 'arithmetic'");
         Require(Dataset != "arithmetic" || Prompts.Count > 0, "prompts", "[]", "a list of kinds of problems when dataset is 'arithmetic'");
+        Require(Dataset == "arithmetic" || Prompts.Count == 0, "prompts", Prompts.Count, "empty for a file: the kinds are the generator's");
+        Require(double.IsFinite(EntropyCoef), "entropy_coef", EntropyCoef, "a finite number");
         Require(PromptsPerStep >= 1, "prompts_per_step", PromptsPerStep, "at least 1");
         Require(NumGenerations >= 2, "num_generations", NumGenerations, "at least 2: a group is compared with itself");
         Require(MaxCompletionLength >= 1, "max_completion_length", MaxCompletionLength, "at least 1");

@@ -36,7 +36,7 @@ public sealed record GrpoMetrics(long Step, IReadOnlyDictionary<string, double> 
 public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IReadOnlyList<(RewardFunction Function, double Weight, string Name)> rewards)
 {
     private const string MetricsFile = "metrics.jsonl", SamplesFile = "samples.jsonl";
-    private const int SamplesInTable = 4;
+    private const int SamplesInTable = 4, MostRounds = 10;
     private static readonly JsonSerializerOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Runs to the end, or to the time limit.</summary>
@@ -64,9 +64,8 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
         {
             var watch = Stopwatch.StartNew();
             long step = run.Step;
-            var asked = Enumerable.Range(0, options.PromptsPerStep).Select(i => prompts.Get(state.NextSample + i)).ToList();
-            var groups = await SampleAsync(engine, encoder, asked, new SamplingPlan(
-                options.NumGenerations, options.MaxCompletionLength, (float)options.Temperature, Seed: StableHash.Mix((ulong)options.Seed ^ (ulong)state.NextSample))).ConfigureAwait(false);
+            var drawn = await DrawAsync(engine, encoder, state.NextSample).ConfigureAwait(false);
+            var (asked, groups) = (drawn.Asked, drawn.Groups);
             double sampling = watch.Elapsed.TotalSeconds;
             var scored = Score(asked, groups, encoder);
             var values = await worker.DoAsync(() => run.Learn(groups, scored)).ConfigureAwait(false);
@@ -74,10 +73,12 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
             state = state with
             {
                 Step = run.Step,
-                NextSample = state.NextSample + options.PromptsPerStep,
+                NextSample = drawn.NextSample,
                 Tokens = state.Tokens + groups.Sum(g => g.Sum(s => (long)s.CompletionIds.Length)),
                 Seconds = before + clock.Elapsed.TotalSeconds,
             };
+            if (options.DynamicSampling)
+                values["dynamic_sampling/dropped_groups"] = drawn.Dropped;
             values["num_tokens"] = state.Tokens;
             values["sampling_time"] = sampling;
             values["step_time"] = watch.Elapsed.TotalSeconds;
@@ -92,6 +93,39 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
         await worker.DoAsync(() => run.Finish(state)).ConfigureAwait(false);
         return run.Step >= options.MaxSteps;
     }
+
+    /// <summary>
+    /// The groups of a step from a place in the data. With dynamic sampling those that teach nothing are dropped and others drawn, round by round; when the
+    /// last round leaves none, the last groups stay.
+    /// </summary>
+    private async Task<Drawn> DrawAsync(LlmEngine engine, SampleEncoder encoder, long next)
+    {
+        var asked = new List<GrpoPrompt>();
+        var groups = new List<IReadOnlyList<Sample>>();
+        int dropped = 0;
+        for (int round = 0; asked.Count < options.PromptsPerStep && round < (options.DynamicSampling ? MostRounds : 1); round++)
+        {
+            int wanted = options.PromptsPerStep - asked.Count;
+            var fresh = Enumerable.Range(0, wanted).Select(i => prompts.Get(next + i)).ToList();
+            var sampled = await SampleAsync(engine, encoder, fresh, new SamplingPlan(
+                options.NumGenerations, options.MaxCompletionLength, (float)options.Temperature, Seed: StableHash.Mix((ulong)options.Seed ^ (ulong)next))).ConfigureAwait(false);
+            next += wanted;
+            bool[] useful = options.DynamicSampling ? Useful(Score(fresh, sampled, encoder)) : [.. fresh.Select(_ => true)];
+            if (round == MostRounds - 1 && asked.Count == 0 && !useful.Contains(true))
+                useful[0] = true;
+            dropped += useful.Count(u => !u);
+            asked.AddRange(fresh.Where((_, i) => useful[i]));
+            groups.AddRange(sampled.Where((_, i) => useful[i]));
+        }
+
+        return new Drawn(asked, groups, next, dropped);
+    }
+
+    /// <summary>For each group whether its rewards differ.</summary>
+    private bool[] Useful(ScoredGroups scored)
+        => [.. Advantages.WeightedSum(scored.Table, scored.Weights).Chunk(options.NumGenerations).Select(g => g.Where(r => r is not null) is var known && known.Any() && known.Max() - known.Min() > 1e-9)];
+
+    private sealed record Drawn(IReadOnlyList<GrpoPrompt> Asked, IReadOnlyList<IReadOnlyList<Sample>> Groups, long NextSample, int Dropped);
 
     private static async Task<IReadOnlyList<IReadOnlyList<Sample>>> SampleAsync(LlmEngine engine, SampleEncoder encoder, IReadOnlyList<GrpoPrompt> asked, SamplingPlan plan)
         => await Rollout.SampleAsync(engine, [.. asked.Select(p => encoder.Prompt(p.Turns))], [encoder.EndId], plan).ConfigureAwait(false);

@@ -56,7 +56,7 @@ internal sealed class PolicyRun : IDisposable
 
         // A completion without an advantage teaches nothing, unless it is held to the reference or counted in a mean.
         long tokens = all.Where(Counts).Sum(s => (long)s.Sample.CompletionIds.Length);
-        var useful = all.Where(s => Counts(s) && (s.Advantage != 0 || _options.Beta > 0)).ToList();
+        var useful = all.Where(s => Counts(s) && (s.Advantage != 0 || _options.Beta > 0 || _options.EntropyCoef != 0)).ToList();
         if (useful.Count == 0)
             useful = [all[0]];
         var batches = Pack(useful);
@@ -119,7 +119,7 @@ internal sealed class PolicyRun : IDisposable
     private Tensor Loss(List<Scored> batch, Tensor? old, long tokens, int sequences, Dictionary<string, double> sums, int counted)
     {
         var samples = batch.ConvertAll(s => s.Sample);
-        var policy = CompletionLogProbs.Compute(Model, samples, _options.Temperature, _loop.Load, _loop.Checkpoints);
+        var policy = CompletionLogProbs.Compute(Model, samples, _options.Temperature, _loop.Load, _loop.Checkpoints, _options.EntropyCoef != 0);
         var reference = _options.Beta > 0 ? ReferenceLogProbs(samples) : null;
         int longest = samples.Max(s => s.CompletionIds.Length);
         var result = PolicyLoss.Compute(
