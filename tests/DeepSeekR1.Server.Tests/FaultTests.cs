@@ -95,6 +95,7 @@ public sealed class FaultTests
         Assert.Equal(HttpStatusCode.OK, (await client.GetJsonAsync("/health/ready")).Status);
         Assert.Equal(lone, Text(await Http.ReadAsync(await client.PostAsync("/v1/completions", Request(stream: false)))));
         Assert.Equal((0, 1), (server.Snapshot()!.BlocksUsed, server.Snapshot()!.StepFaults));
+        await AssertCountedAsync(client, ("deepseekr1:step_faults_total", "", 1), ("vllm:request_success_total", ",finished_reason=\"error\"", 2));
     }
 
     [GoldenFact]
@@ -149,6 +150,12 @@ public sealed class FaultTests
         {
             // The port is closed.
         }
+    }
+
+    private static async Task AssertCountedAsync(HttpClient client, params (string Name, string Labels, int Value)[] counters)
+    {
+        string page = await client.GetStringAsync("/metrics");
+        Assert.All(counters, c => Assert.Contains($"\n{c.Name}{{model_name=\"{DeepSeekServer.Model}\",engine=\"0\"{c.Labels}}} {c.Value}\n", page, StringComparison.Ordinal));
     }
 
     private static StringContent Request(bool stream)
