@@ -55,6 +55,7 @@ internal sealed class OpenApiDocument(ServedModels models, ServerOptions options
         var defaults = new FieldDefaults(model, options, lifecycle.EngineOrNull?.Facts.Defaults);
         Post(swaggerDoc, "/v1/chat/completions", "createChatCompletion", "Answer a conversation",
             OpenApiSchemas.Request(RequestFields.Chat, defaults, "messages"), RequestExamples.Chat(model), OpenApiSchemas.ChatAnswer(), OpenApiSchemas.ChatChunk());
+        AnswerNow(swaggerDoc);
         Post(swaggerDoc, "/v1/completions", "createCompletion", "Continue a text",
             OpenApiSchemas.Request(RequestFields.Completion, defaults, "prompt"), RequestExamples.Completion(model), OpenApiSchemas.CompletionAnswer(), OpenApiSchemas.CompletionAnswer());
         Post(swaggerDoc, "/tokenize", "tokenize", "Text or conversation to token ids",
@@ -104,6 +105,27 @@ internal sealed class OpenApiDocument(ServedModels models, ServerOptions options
         foreach (var (status, text) in new[] { ("400", "The request is wrong"), ("401", "The API key is missing or wrong"), ("404", "The model is not served"), ("413", "The body is too large"), ("415", "The body is not JSON"), ("429", "The queue is full, or a limit of the key is used up; Retry-After says for how long"), ("500", "The engine failed"), ("503", "The model is loading, or the server is shutting down") })
             operation.Responses[status] = OpenApiSchemas.ErrorResponse(text);
         document.Paths[path] = new OpenApiPathItem { Operations = new Dictionary<HttpMethod, OpenApiOperation> { [HttpMethod.Post] = operation } };
+    }
+
+    private static void AnswerNow(Microsoft.OpenApi.OpenApiDocument document)
+    {
+        var operation = Operation("answerNow", "End the thought of a running answer: the model wraps up and answers", "Generation");
+        operation.Parameters =
+        [
+            new OpenApiParameter
+            {
+                Name = "id", In = ParameterLocation.Path, Required = true, Schema = new OpenApiSchema { Type = JsonSchemaType.String },
+                Description = "The id of the answer's chunks, or the x-request-id of its request, while it runs.",
+            },
+        ];
+        operation.Responses!["200"] = new OpenApiResponse
+        {
+            Description = "The choices whose thought is wrapped up",
+            Content = new Dictionary<string, OpenApiMediaType> { ["application/json"] = new OpenApiMediaType { Schema = OpenApiSchemas.AnswerNowAnswer() } },
+        };
+        foreach (var (status, text) in new[] { ("401", "The API key is missing or wrong"), ("404", "No such answer is running"), ("409", "It has no thought to end"), ("503", "The model is loading") })
+            operation.Responses[status] = OpenApiSchemas.ErrorResponse(text);
+        document.Paths["/v1/chat/completions/{id}/answer-now"] = new OpenApiPathItem { Operations = new Dictionary<HttpMethod, OpenApiOperation> { [HttpMethod.Post] = operation } };
     }
 
     private static void Get(Microsoft.OpenApi.OpenApiDocument document, string path, string id, string summary, string tag, string? model = null)

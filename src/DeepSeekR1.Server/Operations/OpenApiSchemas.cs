@@ -30,6 +30,9 @@ internal static class OpenApiSchemas
     public static OpenApiSchema TokenizeAnswer() => Object(
         ("count", Integer()), ("max_model_len", Integer()), ("tokens", Array(Integer())), ("token_strs", Array(Text())));
 
+    /// <summary>Answer of answer-now.</summary>
+    public static OpenApiSchema AnswerNowAnswer() => Object(("id", Text()), ("object", Text()), ("choices", Array(Integer())));
+
     /// <summary>Answer of detokenize.</summary>
     public static OpenApiSchema DetokenizeAnswer() => Object(("prompt", Text()));
 

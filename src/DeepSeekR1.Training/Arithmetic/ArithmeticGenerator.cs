@@ -36,8 +36,11 @@ public sealed record ArithmeticMix
     /// <summary>Of 1000 products those of three by three digits.</summary>
     public int HardProductsPerMille { get; init; } = 40;
 
-    /// <summary>Of 1000 products those of four by two digits: a taste of what is left to reinforcement learning.</summary>
-    public int HardestProductsPerMille { get; init; } = 12;
+    /// <summary>Of 1000 products those of four by two digits.</summary>
+    public int HarderProductsPerMille { get; init; } = 12;
+
+    /// <summary>Of 1000 products those of four by three digits: a taste of what is left to reinforcement learning.</summary>
+    public int HardestProductsPerMille { get; init; } = 5;
 
     /// <summary>Of 100 thoughts those with a planted and corrected mistake.</summary>
     public int MistakesPercent { get; init; } = 6;
@@ -150,8 +153,9 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
     private Problem Product(Random random)
     {
         int chance = random.Next(1000), most = _mix.MaxDigits;
-        int hard = most > 3 ? _mix.HardProductsPerMille : 0, hardest = most > 3 ? _mix.HardestProductsPerMille : 0;
-        var (first, second) = chance < hard ? (3, 3) : chance < hard + hardest ? (4, 2) : (chance % 100) switch
+        int hardest = most > 3 ? _mix.HardestProductsPerMille : 0, harder = hardest + (most > 3 ? _mix.HarderProductsPerMille : 0);
+        int hard = harder + (most > 3 ? _mix.HardProductsPerMille : 0);
+        var (first, second) = chance < hardest ? (4, 3) : chance < harder ? (4, 2) : chance < hard ? (3, 3) : random.Next(100) switch
         {
             < 15 => (1, 1),
             < 38 => (2, 1),

@@ -123,6 +123,13 @@ public sealed class Trace
         var (high, low) = order > 0 ? (a, b) : (b, a);
         if (order < 0)
             Line($"{high}-{low}:");
+        Columns(high, low);
+        return order * (high - low);
+    }
+
+    /// <summary>The columns of high - low from the right, each with its borrow and the digits so far.</summary>
+    private void Columns(long high, long low)
+    {
         long borrow = 0, power = 1;
         string digits = "";
         for (int i = 0; i < Problem.Length(high); i++, power *= 10)
@@ -135,8 +142,6 @@ public sealed class Trace
                 () => Off(difference, 9, w => $"{head}{w} b{(w < 0 ? 1 : 0)} r{(w + 10) % 10}{before}"));
             borrow = difference < 0 ? 1 : 0;
         }
-
-        return order * (high - low);
     }
 
     /// <summary>One block for every digit of the shorter factor, then the sums of the blocks.</summary>
@@ -180,7 +185,7 @@ public sealed class Trace
 
     /// <summary>
     /// Digit by digit from the left, each with the multiple that is taken away, its remainder and the quotient so far. A divisor that no table of
-    /// products holds gets its multiples written down first, so that every step is a look-up.
+    /// products holds gets its multiples written down first, and every remainder is computed by columns: nothing is left to be done in one's head.
     /// </summary>
     private Answer Divide(long a, long b)
     {
@@ -194,11 +199,17 @@ public sealed class Trace
             long current = 10 * rest + (c - '0'), quotient = current / b;
             string before = digits;
             digits += quotient;
-            string Head(long q) => $"{current}/{b}={q}{(q > 0 ? $":{q * b}" : "")}";
-            Step(
-                $"{Head(quotient)} r{current % b} q{digits}",
-                () => Off(quotient, 9, w => $"{Head(w)} r{Math.Abs(current - w * b)} q{before}{w}"));
             rest = current % b;
+            string Head(long q) => $"{current}/{b}={q}{(q > 0 ? $":{q * b}" : "")}";
+            if (b > 9 && quotient > 0)
+            {
+                Step(Head(quotient), () => Off(quotient, 9, Head));
+                Columns(current, quotient * b);
+                Line($"={rest} q{digits}");
+                continue;
+            }
+
+            Step($"{Head(quotient)} r{rest} q{digits}", () => Off(quotient, 9, w => $"{Head(w)} r{Math.Abs(current - w * b)} q{before}{w}"));
         }
 
         return Answer.Quotient(a, b);
