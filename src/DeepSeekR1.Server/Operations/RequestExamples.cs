@@ -9,13 +9,13 @@ internal static class RequestExamples
     /// <summary>Chat requests.</summary>
     public static Dictionary<string, IOpenApiExample> Chat(string model) => Examples(model,
         ("chat", "A short answer", """
-            {"messages": [{"role": "user", "content": "What is 478 + 395?"}], "max_tokens": 256}
+            {"messages": [{"role": "user", "content": "What is 478 + 395?"}], "max_tokens": 128}
             """),
         ("stream", "Piece by piece, with usage at the end", """
-            {"messages": [{"role": "user", "content": "What is 47 * 36?"}], "max_tokens": 256, "stream": true, "stream_options": {"include_usage": true}}
+            {"messages": [{"role": "user", "content": "What is 47 * 36?"}], "max_tokens": 128, "stream": true, "stream_options": {"include_usage": true}}
             """),
         ("inline", "The thought inside the answer", """
-            {"messages": [{"role": "user", "content": "1 + 1?"}], "max_tokens": 256, "reasoning_format": "inline"}
+            {"messages": [{"role": "user", "content": "1 + 1?"}], "max_tokens": 128, "reasoning_format": "inline"}
             """),
         ("greedy", "Two parts, greedy, with log-probabilities", """
             {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": [{"type": "text", "text": "Name a colour."}]}], "temperature": 0, "max_tokens": 8, "logprobs": true, "top_logprobs": 2}
