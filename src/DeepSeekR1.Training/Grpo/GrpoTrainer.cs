@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Evaluation;
 using DeepSeekR1.Training.Arithmetic;
+using DeepSeekR1.Training.Reporting;
 
 namespace DeepSeekR1.Training.Grpo;
 
@@ -35,13 +36,13 @@ public sealed record GrpoMetrics(long Step, IReadOnlyDictionary<string, double> 
 /// </summary>
 public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IReadOnlyList<(RewardFunction Function, double Weight, string Name)> rewards)
 {
-    private const string MetricsFile = "metrics.jsonl", SamplesFile = "samples.jsonl";
+    private const string SamplesFile = "samples.jsonl";
     private const int SamplesInTable = 4, MostRounds = 10;
     private static readonly JsonSerializerOptions Readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Runs to the end, or to the time limit.</summary>
     /// <param name="report">Receives the figures of every step and evaluation.</param>
-    /// <param name="cancellation">Ends the run after the current step, with a checkpoint.</param>
+    /// <param name="cancellation">Ends the run after the current step, with a checkpoint and a report.</param>
     /// <returns>True when all steps are done.</returns>
     public async Task<bool> RunAsync(Action<GrpoMetrics>? report = null, CancellationToken cancellation = default)
     {
@@ -58,8 +59,8 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
         await WeightSync.PushAsync(run.Model, engine).ConfigureAwait(false);
         var clock = Stopwatch.StartNew();
         double before = state.Seconds;
-        if (state.Step == 0 && options.EvalSteps > 0)
-            Log(new GrpoMetrics(0, await EvaluateAsync(engine, encoder, cancellation).ConfigureAwait(false)), report);
+        if (state.Step == 0 && options.EvalSteps > 0 && !cancellation.IsCancellationRequested)
+            Log(new GrpoMetrics(0, await EvaluateAsync(engine, encoder).ConfigureAwait(false)), report);
         while (run.Step < options.MaxSteps && !cancellation.IsCancellationRequested && !(options.MaxMinutes > 0 && clock.Elapsed.TotalMinutes >= options.MaxMinutes))
         {
             var watch = Stopwatch.StartNew();
@@ -84,13 +85,14 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
             values["step_time"] = watch.Elapsed.TotalSeconds;
             Log(new GrpoMetrics(run.Step, values), report);
             WriteSamples(step + 1, asked, groups, scored, encoder);
-            if (options.EvalSteps > 0 && run.Step % options.EvalSteps == 0)
-                Log(new GrpoMetrics(run.Step, await EvaluateAsync(engine, encoder, cancellation).ConfigureAwait(false)), report);
+            if (options.EvalSteps > 0 && run.Step % options.EvalSteps == 0 && !cancellation.IsCancellationRequested)
+                Log(new GrpoMetrics(run.Step, await EvaluateAsync(engine, encoder).ConfigureAwait(false)), report);
             if (options.SaveSteps > 0 && run.Step % options.SaveSteps == 0)
                 await worker.DoAsync(() => run.Save(state)).ConfigureAwait(false);
         }
 
         await worker.DoAsync(() => run.Finish(state)).ConfigureAwait(false);
+        TrainingReport.Write(options, TrainingReport.Grpo, state);
         return run.Step >= options.MaxSteps;
     }
 
@@ -131,9 +133,8 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
         => await Rollout.SampleAsync(engine, [.. asked.Select(p => encoder.Prompt(p.Turns))], [encoder.EndId], plan).ConfigureAwait(false);
 
     /// <summary>Held-out problems, greedy and sampled once more per generation: pass@1 with its standard error, by kind.</summary>
-    private async Task<Dictionary<string, double>> EvaluateAsync(LlmEngine engine, SampleEncoder encoder, CancellationToken cancellation)
+    private async Task<Dictionary<string, double>> EvaluateAsync(LlmEngine engine, SampleEncoder encoder)
     {
-        cancellation.ThrowIfCancellationRequested();
         var held = prompts.HeldOut(options.EvalProblems);
         var values = new Dictionary<string, double>();
         foreach (var (name, plan) in new[]
@@ -179,7 +180,7 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
         var line = new JsonObject { ["step"] = metrics.Step };
         foreach (var (name, value) in metrics.Values)
             line[name] = double.IsFinite(value) ? value : null;
-        File.AppendAllText(Path.Combine(options.OutputDir, MetricsFile), line.ToJsonString(Readable) + "\n");
+        File.AppendAllText(Path.Combine(options.OutputDir, TrainingReport.MetricsFile), line.ToJsonString(Readable) + "\n");
         report?.Invoke(metrics);
     }
 

@@ -5,6 +5,7 @@ using DeepSeekR1.Engine;
 using DeepSeekR1.Models;
 using DeepSeekR1.Training.Arithmetic;
 using DeepSeekR1.Training.Lora;
+using DeepSeekR1.Training.Reporting;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training.Sft;
@@ -25,11 +26,10 @@ public sealed record SftMetrics(
 
 /// <summary>
 /// Supervised training on dialogues: cross entropy of the completions. Goes on from the newest checkpoint in output_dir, exactly, when there is one. One thread of its
-/// own; ends early on cancellation or when max_minutes are over, with a checkpoint.
+/// own; ends early on cancellation or when max_minutes are over, with a checkpoint. Leaves a report in any case.
 /// </summary>
 public sealed class SftTrainer(SftOptions options)
 {
-    private const string MetricsFile = "metrics.jsonl";
     private static readonly JsonSerializerOptions Json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
 
     /// <summary>Runs to the end, or to the time limit.</summary>
@@ -80,6 +80,7 @@ public sealed class SftTrainer(SftOptions options)
 
         TrainingCheckpoint.Save(options.OutputDir, model, loop, state, options.SaveTotalLimit);
         Export(model, loop);
+        TrainingReport.Write(options, TrainingReport.Sft, state);
         return loop.Step >= options.MaxSteps;
     }
 
@@ -110,7 +111,7 @@ public sealed class SftTrainer(SftOptions options)
 
     private void Log(SftMetrics metrics, Action<SftMetrics>? report)
     {
-        File.AppendAllText(Path.Combine(options.OutputDir, MetricsFile), JsonSerializer.Serialize(metrics, Json) + "\n");
+        File.AppendAllText(Path.Combine(options.OutputDir, TrainingReport.MetricsFile), JsonSerializer.Serialize(metrics, Json) + "\n");
         report?.Invoke(metrics);
     }
 
