@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using DeepSeekR1.Cli;
+using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Kernels;
 using DeepSeekR1.Testing;
 using Xunit;
@@ -10,7 +11,8 @@ namespace DeepSeekR1.Server.Tests;
 
 /// <summary>
 /// A rank that throws or hangs in mid-step, seen from outside: everybody who waits gets an answer, readiness turns false, and the
-/// program ends with exit code 70. A single rank that throws once only loses the requests of that step.
+/// program ends with exit code 70. A single rank that throws once only loses the requests of that step; logits that are not numbers
+/// end the request that they belong to.
 /// </summary>
 public sealed class FaultTests
 {
@@ -98,6 +100,44 @@ public sealed class FaultTests
         await AssertCountedAsync(client, ("deepseekr1:step_faults_total", "", 1), ("vllm:request_success_total", ",finished_reason=\"error\"", 2));
     }
 
+    [GoldenTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task NaN_InOneOfFourRequests_IsItsErrorAndTheOthersAreAsAlone(bool streamed)
+    {
+        var kernels = new PoisonKernels(rows: 4);
+        var options = DeepSeekServer.Options();
+        await using var server = ServerHost.Create(options with { Engine = options.Engine with { WrapKernels = (_, _) => kernels } });
+        await server.StartAsync();
+        await server.WaitUntilReadyAsync();
+        using var client = Http.Client(server);
+        async Task<string> WholeAsync(int first)
+            => (string)(await Http.ReadAsync(await client.PostAsync("/v1/completions", Request(stream: false, first)))).Choice["text"]!;
+        async Task<string> StreamedAsync(int first)
+            => string.Concat((await client.StreamAsync("/v1/completions", Json(stream: true, first))).Select(c => (string?)c["choices"]![0]!["text"]));
+        Func<int, Task<string>>[] others = [WholeAsync, StreamedAsync, WholeAsync];
+        string[] lone = await Task.WhenAll(Enumerable.Range(6, 3).Select(WholeAsync));
+
+        // The oldest request is the first row of every step.
+        kernels.Arm();
+        var whole = streamed ? null : client.PostAsync("/v1/completions", Request(stream: false, tokens: 200));
+        var stream = streamed ? BrokenStreamAsync(client, tokens: 200) : null;
+        while (server.Snapshot() is { Running: 0 })
+            await Task.Delay(1);
+        Assert.Equal(lone, await Task.WhenAll(others.Select((ask, i) => ask(6 + i))));
+        if (whole is not null)
+            Assert.Equal(HttpStatusCode.InternalServerError, (await whole).StatusCode);
+        string answer = whole is null ? await stream! : await (await whole).Content.ReadAsStringAsync();
+        Assert.Matches("\"message\":\"[^\"]*logits that are not numbers[^\"]*Send it again", answer);
+        Assert.Contains("\"step_failed\"", answer, StringComparison.Ordinal);
+
+        // Nothing of it is left, neither blocks nor keys, and no step failed.
+        Assert.Equal(lone[0], await WholeAsync(6));
+        Assert.Equal(0, server.Snapshot()!.BlocksUsed);
+        await AssertCountedAsync(client, ("vllm:corrupted_requests_total", "", 1), ("vllm:request_success_total", ",finished_reason=\"error\"", 1), ("deepseekr1:step_faults_total", "", 0));
+        Assert.Equal(HttpStatusCode.OK, (await client.GetJsonAsync("/health/ready")).Status);
+    }
+
     [GoldenFact]
     public async Task Readiness_AfterAFault_IsFalse()
     {
@@ -118,9 +158,9 @@ public sealed class FaultTests
     }
 
     /// <summary>What arrives before the connection breaks: after the error event the body does not end, so that nobody takes it for complete.</summary>
-    private static async Task<string> BrokenStreamAsync(HttpClient client)
+    private static async Task<string> BrokenStreamAsync(HttpClient client, int tokens = 60)
     {
-        using var message = new HttpRequestMessage(HttpMethod.Post, "/v1/completions") { Content = Request(stream: true) };
+        using var message = new HttpRequestMessage(HttpMethod.Post, "/v1/completions") { Content = Request(stream: true, tokens: tokens) };
         using var response = await client.SendAsync(message, HttpCompletionOption.ResponseHeadersRead);
         using var reader = new StreamReader(await response.Content.ReadAsStreamAsync());
         var text = new System.Text.StringBuilder();
@@ -158,8 +198,10 @@ public sealed class FaultTests
         Assert.All(counters, c => Assert.Contains($"\n{c.Name}{{model_name=\"{DeepSeekServer.Model}\",engine=\"0\"{c.Labels}}} {c.Value}\n", page, StringComparison.Ordinal));
     }
 
-    private static StringContent Request(bool stream)
-        => Http.Body($$"""{"prompt":[5,6,7],"max_tokens":60,"temperature":0,"ignore_eos":true,"stream":{{(stream ? "true" : "false")}}}""");
+    private static StringContent Request(bool stream, int first = 5, int tokens = 60) => Http.Body(Json(stream, first, tokens));
+
+    private static string Json(bool stream, int first, int tokens = 60)
+        => $$"""{"prompt":[{{first}},6,7],"max_tokens":{{tokens}},"temperature":0,"ignore_eos":true,"stream":{{(stream ? "true" : "false")}}}""";
 
     private static async Task UntilReadyAsync(HttpClient client)
     {
@@ -212,6 +254,32 @@ public sealed class FaultTests
                 throw new InvalidOperationException("out of luck");
             _gate.Wait();
             return base.Linear(x, weight, bias);
+        }
+    }
+    /// <summary>The reference; once, when it is armed, the first of so many rows of logits is not numbers.</summary>
+    private sealed class PoisonKernels(int rows) : TorchKernels
+    {
+        private const int Vocabulary = 512;
+        private volatile bool _armed;
+
+        public void Arm() => _armed = true;
+
+        public override Tensor Linear(Tensor x, LinearWeight weight, Tensor? bias)
+        {
+            var y = base.Linear(x, weight, bias);
+            if (!_armed)
+                return y;
+            if (y.shape[0] != rows || y.shape[1] != Vocabulary)
+            {
+                // Slow enough for requests to meet in a step.
+                Thread.Sleep(1);
+                return y;
+            }
+
+            _armed = false;
+            using var row = y.select(0, 0);
+            row.fill_(Scalars.Of(double.NaN));
+            return y;
         }
     }
 }
