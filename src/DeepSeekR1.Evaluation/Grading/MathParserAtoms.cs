@@ -1,7 +1,7 @@
 namespace DeepSeekR1.Evaluation.Grading;
 
 /// <summary>The part of the parser that reads what stands between operators: numbers, symbols, brackets, fractions, roots, functions, matrices.</summary>
-internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : MathParser(tokens, shorthand)
+internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : MathParserTerms(tokens, shorthand)
 {
     private static readonly HashSet<string> Accents = ["overline", "bar", "hat", "vec", "tilde", "overrightarrow", "widehat", "overleftrightarrow", "mathbb", "mathfrak", "mathscr", "dot"];
 
