@@ -1,5 +1,4 @@
 using System.Numerics.Tensors;
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using static TorchSharp.torch;
 using Tensor = TorchSharp.torch.Tensor;
@@ -185,10 +184,8 @@ public sealed unsafe partial class CpuKernels : TorchKernels
             place.copy_(rows);
         }
 
-        if (tiled.Count > 0)
-            AttendTiled(dense, keys, values, result, tiled, batch.BlockSize, scale);
-        if (inPlace.Count > 0)
-            AttendInPlace(dense, keys, values, result, inPlace, batch.BlockSize, (float)scale);
+        Attend(dense, keys, values, result, tiled, batch.BlockSize, scale, tiled: true);
+        Attend(dense, keys, values, result, inPlace, batch.BlockSize, scale, tiled: false);
         return result;
     }
 
@@ -201,125 +198,29 @@ public sealed unsafe partial class CpuKernels : TorchKernels
             return base.DenseAttention(q, k, v, scale);
         using var dense = q.contiguous();
         var result = empty([q.shape[0], q.shape[1], v.shape[2]], q.dtype);
-        AttendTiled(dense, k, v, result, [new PagedSequence(0, (int)q.shape[0], (int)k.shape[0], default)], 0, scale);
+        Attend(dense, k, v, result, [new PagedSequence(0, (int)q.shape[0], (int)k.shape[0], default)], 0, scale, tiled: true);
         return result;
     }
 
-    private static void AttendTiled(Tensor q, Tensor keys, Tensor values, Tensor result, List<PagedSequence> sequences, int blockSize, double scale)
+    /// <summary>Attention over the cache where it lies: few rows a sequence one key after the other, many rows in tiles.</summary>
+    private static void Attend(Tensor q, Tensor keys, Tensor values, Tensor result, List<PagedSequence> sequences, int blockSize, double scale, bool tiled)
     {
+        if (sequences.Count == 0)
+            return;
         var layout = new AttentionLayout(
             (int)q.shape[1], (int)keys.shape[1], (int)q.shape[2], (int)result.shape[2],
             keys.stride(0), keys.stride(1), values.stride(0), values.stride(1), blockSize, (float)scale);
         var (queries, output) = ((nint)TorchShim.Data(q), (nint)TorchShim.Data(result));
         var (keyData, valueData) = ((nint)TorchShim.Data(keys), (nint)TorchShim.Data(values));
-        if (q.dtype == ScalarType.BFloat16)
+        bool half = q.dtype == ScalarType.BFloat16;
+        if (tiled && half)
             TiledAttention.Attend<ushort>(queries, keyData, valueData, output, layout, sequences);
-        else
+        else if (tiled)
             TiledAttention.Attend<float>(queries, keyData, valueData, output, layout, sequences);
-    }
-
-    /// <summary>
-    /// Attention of sequences with few rows. Work unit: (sequence, key-value head); its rows are all query heads of the group, so a
-    /// key is read once for all of them.
-    /// </summary>
-    private static void AttendInPlace(
-        Tensor q, Tensor keys, Tensor values, Tensor result, List<PagedSequence> sequences, int blockSize, float scale)
-    {
-        int heads = (int)q.shape[1], width = (int)q.shape[2], groups = (int)keys.shape[1], valueWidth = (int)result.shape[2];
-        var shape = new AttentionShape(heads, groups, width, (int)values.shape[2], valueWidth, blockSize, scale, q.dtype == ScalarType.BFloat16);
-        var (queries, output) = ((nint)TorchShim.Data(q), (nint)TorchShim.Data(result));
-        var (keyData, valueData) = ((nint)TorchShim.Data(keys), (nint)TorchShim.Data(values));
-        TorchShim.ParallelFor(0, (long)sequences.Count * groups, 1, (begin, end) =>
-        {
-            for (long unit = begin; unit < end; unit++)
-            {
-                var sequence = sequences[(int)(unit / groups)];
-                if (shape.IsHalf)
-                    AttendUnit((ushort*)queries, (ushort*)keyData, (ushort*)valueData, (ushort*)output, shape, sequence, (int)(unit % groups));
-                else
-                    AttendUnit((float*)queries, (float*)keyData, (float*)valueData, (float*)output, shape, sequence, (int)(unit % groups));
-            }
-        });
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void AttendUnit<T>(T* q, T* keys, T* values, T* output, AttentionShape shape, PagedSequence sequence, int group)
-        where T : unmanaged
-    {
-        int perGroup = shape.Heads / shape.Groups, rows = sequence.QueryLength * perGroup, length = sequence.ContextLength;
-        var (query, scores, mixed) = (new float[rows * shape.Width], new float[(long)rows * length], new float[rows * shape.ValueWidth]);
-        fixed (float* queryAt = query, scoresAt = scores, mixedAt = mixed)
-        {
-            // Row r is query token r / perGroup, head group * perGroup + r % perGroup.
-            for (int r = 0; r < rows; r++)
-            {
-                long head = (long)(sequence.QueryStart + r / perGroup) * shape.Heads + group * perGroup + r % perGroup;
-                LoadRow(q + head * shape.Width, query.AsSpan(r * shape.Width, shape.Width));
-            }
-
-            TensorPrimitives.Multiply(query, shape.Scale, query);
-            var blocks = sequence.Blocks.Span;
-            for (int token = 0; token < length; token++)
-            {
-                var key = keys + ((long)blocks[token / shape.BlockSize] * shape.BlockSize + token % shape.BlockSize) * shape.Groups * shape.Width + (long)group * shape.Width;
-                for (int r = 0; r < rows; r++)
-                    scoresAt[(long)r * length + token] = DotRow(queryAt + r * shape.Width, key, shape.Width);
-            }
-
-            for (int r = 0; r < rows; r++)
-            {
-                // The row's own token is the last that it sees; later ones keep weight 0.
-                int visible = length - sequence.QueryLength + r / perGroup + 1;
-                CpuMath.Softmax(scores.AsSpan(r * length, visible));
-                scores.AsSpan(r * length + visible, length - visible).Clear();
-            }
-
-            for (int token = 0; token < length; token++)
-            {
-                var value = values + ((long)blocks[token / shape.BlockSize] * shape.BlockSize + token % shape.BlockSize) * shape.Groups * shape.ValueStride + (long)group * shape.ValueStride;
-                for (int r = 0; r < rows; r++)
-                    AddRow(mixedAt + r * shape.ValueWidth, scoresAt[(long)r * length + token], value, shape.ValueWidth);
-            }
-
-            for (int r = 0; r < rows; r++)
-            {
-                long head = (long)(sequence.QueryStart + r / perGroup) * shape.Heads + group * perGroup + r % perGroup;
-                StoreRow(mixed.AsSpan(r * shape.ValueWidth, shape.ValueWidth), output + head * shape.ValueWidth);
-            }
-        }
-    }
-
-    private static void LoadRow<T>(T* source, Span<float> target)
-        where T : unmanaged
-    {
-        if (typeof(T) == typeof(float))
-            CpuMath.Load((float*)source, target);
+        else if (half)
+            RowAttention.Attend<ushort>(queries, keyData, valueData, output, layout, sequences);
         else
-            CpuMath.Load((ushort*)source, target);
-    }
-
-    private static void StoreRow<T>(ReadOnlySpan<float> source, T* target)
-        where T : unmanaged
-    {
-        if (typeof(T) == typeof(float))
-            CpuMath.Store(source, (float*)target);
-        else
-            CpuMath.Store(source, (ushort*)target);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float DotRow<T>(float* a, T* b, int count)
-        where T : unmanaged
-        => typeof(T) == typeof(float) ? CpuMath.Dot(a, (float*)b, count) : CpuMath.Dot(a, (ushort*)b, count);
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void AddRow<T>(float* target, float factor, T* x, int count)
-        where T : unmanaged
-    {
-        if (typeof(T) == typeof(float))
-            CpuMath.AddScaled(target, factor, (float*)x, count);
-        else
-            CpuMath.AddScaled(target, factor, (ushort*)x, count);
+            RowAttention.Attend<float>(queries, keyData, valueData, output, layout, sequences);
     }
 
     private static void Turn(float[] head, float[] turned, float* cos, float* sin, bool interleaved)
@@ -364,7 +265,4 @@ public sealed unsafe partial class CpuKernels : TorchKernels
 
     /// <summary>oneDNN packs bfloat16 from AVX-512 on and refuses float16 without AVX512-FP16, which .NET cannot ask for.</summary>
     private static bool CanPack(ScalarType type) => type == ScalarType.Float32 || (type == ScalarType.BFloat16 && Avx512BW.IsSupported);
-
-    /// <summary>Sizes of an attention call; strides in elements.</summary>
-    private sealed record AttentionShape(int Heads, int Groups, int Width, int ValueStride, int ValueWidth, int BlockSize, float Scale, bool IsHalf);
 }
