@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using System.Threading.Channels;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Collectives;
@@ -31,17 +30,14 @@ public sealed class LlmEngine : IAsyncDisposable
     private readonly AutoResetEvent _wake = new(false);
     private readonly Thread _thread;
     private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly ConcurrentDictionary<Sequence, byte> _alive = new();
+    private readonly RequestLedger _requests;
     private volatile EngineFaultedException? _fault;
-    private volatile EngineSnapshot _snapshot;
     private volatile bool _closing, _stop;
-    private long _promptTokens, _generatedTokens, _steps, _finished, _cancelled;
     private volatile TaskCompletionSource? _drained;
     private readonly StepWatch _watch;
-    private long _stepFaults, _stepEnded, _policyVersion;
+    private long _policyVersion;
     private int _faultsInARow;
     private InvalidOperationException? _broken;
-    private long _nextDeadline = long.MaxValue;
 
     private LlmEngine(LoadedEngine loaded, EngineOptions options, Action<string> log)
     {
@@ -51,7 +47,7 @@ public sealed class LlmEngine : IAsyncDisposable
         _blocks = new BlockManager(loaded.Facts.NumBlocks, loaded.Facts.BlockSize, options.EnablePrefixCaching);
         _scheduler = new Scheduler(_blocks, new SchedulerLimits(options.MaxNumSeqs, options.MaxNumBatchedTokens, loaded.Facts.MaxModelLen));
         Metrics = new EngineMetrics(loaded.Facts.MaxModelLen);
-        _snapshot = TakeSnapshot();
+        _requests = new RequestLedger(_scheduler, _blocks, Metrics);
         _watch = new StepWatch(() => loaded.Ranks.Progress, TimeSpan.FromSeconds(options.RankTimeoutSeconds), GiveUp);
         _thread = new Thread(Run) { IsBackground = true, Name = "engine" };
         _thread.Start();
@@ -108,19 +104,19 @@ public sealed class LlmEngine : IAsyncDisposable
             throw fault;
         if (_closing)
             throw new CapacityException("The server is shutting down. Send the request again to another instance or later.", closing: true);
-        if (_alive.Count >= _options.MaxQueue + _options.MaxNumSeqs)
+        if (_requests.Count >= _options.MaxQueue + _options.MaxNumSeqs)
             throw new CapacityException($"The queue is full: {_options.MaxQueue} requests wait (--max-queue). Try again later.");
         var channel = Channel.CreateUnbounded<TokenOutput>(new UnboundedChannelOptions { SingleReader = true, AllowSynchronousContinuations = false });
         var sequence = new Sequence(request, channel.Writer);
-        _alive.TryAdd(sequence, 0);
-        Post(() => Admit(sequence));
+        _requests.Open(sequence);
+        Post(() => _requests.Admit(sequence));
 
         // The thread may have ended between the check above and the post; nobody would answer then.
         if (_fault is { } late)
-            End(sequence, late);
+            _requests.End(sequence, late);
         else if (_stop)
-            End(sequence, new CapacityException("The server is shutting down.", closing: true));
-        return new GenerationStream(channel.Reader, () => Post(() => Cancel(sequence)), () => Post(() => Complete(sequence)), () => EndThoughtAsync(sequence));
+            _requests.End(sequence, new CapacityException("The server is shutting down.", closing: true));
+        return new GenerationStream(channel.Reader, () => Post(() => _requests.Cancel(sequence)), () => Post(() => _requests.Complete(sequence)), () => EndThoughtAsync(sequence));
     }
 
     private async Task<bool> EndThoughtAsync(Sequence sequence)
@@ -134,7 +130,7 @@ public sealed class LlmEngine : IAsyncDisposable
     }
 
     /// <summary>Counters and gauges as of the last step.</summary>
-    public EngineSnapshot Snapshot() => _snapshot;
+    public EngineSnapshot Snapshot() => _requests.Snapshot;
 
     /// <summary>How often the weights were replaced since the start: 0 for the checkpoint's own.</summary>
     public long PolicyVersion => Interlocked.Read(ref _policyVersion);
@@ -221,7 +217,7 @@ public sealed class LlmEngine : IAsyncDisposable
         }
         catch (Exception e)
         {
-            _fault ??= new EngineFaultedException($"The engine stopped after a fault in step {_steps}: {e.Message}", e);
+            _fault ??= new EngineFaultedException($"The engine stopped after a fault in step {_requests.Steps}: {e.Message}", e);
         }
 
         Shut();
@@ -234,21 +230,9 @@ public sealed class LlmEngine : IAsyncDisposable
     private void Recover(Exception cause)
     {
         _watch.StepEnds();
-        _stepFaults++;
-        var failed = _scheduler.Running.ToList();
-        _log($"step {_steps} failed and its {failed.Count} requests with it; the engine goes on with an empty cache "
+        _log($"step {_requests.Steps} failed and its {_scheduler.Running.Count} requests with it; the engine goes on with an empty cache "
             + $"(failure {_faultsInARow} in a row, it is given up after {MaxFaultsInARow}): {cause}");
-        var error = new StepFailedException($"The step that computed this request failed: {cause.Message} Send the request again.", cause);
-        foreach (var sequence in failed)
-        {
-            _scheduler.Remove(sequence);
-            Metrics.OnFailure(corrupted: false);
-            End(sequence, error);
-        }
-
-        _blocks.Reset();
-        _scheduler.CheckIntegrity();
-        _snapshot = TakeSnapshot();
+        _requests.OnStepFault(new StepFailedException($"The step that computed this request failed: {cause.Message} Send the request again.", cause));
     }
 
     /// <summary>One turn of the loop: commands, one step, deliveries; or a wait when there is nothing to do.</summary>
@@ -256,16 +240,13 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         while (_inbox.TryDequeue(out var command))
             command();
-        Expire();
+        _requests.Expire(Environment.TickCount64);
         var batch = _scheduler.Schedule();
         foreach (var (sequence, cause) in _scheduler.Rejected)
-        {
-            Metrics.OnFailure(corrupted: false);
-            End(sequence, cause);
-        }
+            _requests.Fail(sequence, cause);
         if (batch is null)
         {
-            _snapshot = TakeSnapshot();
+            _requests.Publish();
             if (_scheduler.IsIdle && _inbox.IsEmpty)
             {
                 _drained?.TrySetResult();
@@ -280,118 +261,25 @@ public sealed class LlmEngine : IAsyncDisposable
         _watch.StepEnds();
         if (_fault is not null)
             return;
-        _steps++;
         _faultsInARow = 0;
-        _stepEnded = Stopwatch.GetTimestamp();
-        Metrics.OnStep(batch.TotalTokens);
-        _scheduler.Apply(output.Sampled, Deliver, output.Scores);
-        _snapshot = TakeSnapshot();
-    }
-
-    private void Admit(Sequence sequence)
-    {
-        if (!_alive.ContainsKey(sequence))
-            return;
-        _promptTokens += sequence.PromptLength;
-        _nextDeadline = Math.Min(_nextDeadline, sequence.Deadline);
-        _scheduler.Add(sequence);
-    }
-
-    /// <summary>Ends what has run out of time: what is there is the answer.</summary>
-    private void Expire()
-    {
-        long now = Environment.TickCount64;
-        if (now < _nextDeadline)
-            return;
-        _nextDeadline = long.MaxValue;
-        foreach (var sequence in _scheduler.All.ToList())
-            if (sequence.Deadline > now)
-                _nextDeadline = Math.Min(_nextDeadline, sequence.Deadline);
-            else if (_scheduler.Remove(sequence))
-                Finish(sequence, new TokenOutput(-1, FinishReason: FinishReason.Length, CachedTokens: sequence.CachedTokens));
-    }
-
-    private void Cancel(Sequence sequence)
-    {
-        if (!_scheduler.Remove(sequence))
-            return;
-        _cancelled++;
-        Metrics.OnEnd(sequence, FinishReason.Cancelled, Stopwatch.GetTimestamp());
-        _snapshot = TakeSnapshot();
-        sequence.Outputs?.TryWrite(new TokenOutput(-1, FinishReason: FinishReason.Cancelled));
-        End(sequence, null);
-    }
-
-    private void Complete(Sequence sequence)
-    {
-        if (!_scheduler.Remove(sequence))
-            return;
-        _finished++;
-        Metrics.OnEnd(sequence, FinishReason.Stop, Stopwatch.GetTimestamp());
-        _snapshot = TakeSnapshot();
-        End(sequence, null);
-    }
-
-    private void Deliver(Sequence sequence, TokenOutput? output, SampledToken token)
-    {
-        if (output is null)
-        {
-            Metrics.OnFailure(token.IsModelFault);
-
-            // Keys that are not numbers must not be found by the next request.
-            if (token.IsModelFault)
-                _blocks.Reset();
-            End(sequence, token.IsModelFault ? new StepFailedException(token.Error!) : new InvalidRequestException(null, "no_token", token.Error!));
-            return;
-        }
-
-        _generatedTokens++;
-        Metrics.OnToken(sequence.Times, _stepEnded);
-        if (output.FinishReason is null)
-        {
-            sequence.Outputs?.TryWrite(output);
-            return;
-        }
-
-        Finish(sequence, output);
-    }
-
-    private void Finish(Sequence sequence, TokenOutput output)
-    {
-        // Who sees a request end must find it ended in the counters.
-        _finished++;
-        Metrics.OnEnd(sequence, output.FinishReason!.Value, Stopwatch.GetTimestamp());
-        _snapshot = TakeSnapshot();
-        sequence.Outputs?.TryWrite(output);
-        End(sequence, null);
-    }
-
-    private void End(Sequence sequence, Exception? cause)
-    {
-        _alive.TryRemove(sequence, out _);
-        sequence.Outputs?.TryComplete(cause);
+        _requests.OnStep(batch.TotalTokens);
+        _scheduler.Apply(output.Sampled, _requests.Deliver, output.Scores);
+        _requests.Publish();
     }
 
     /// <summary>No rank works any more: nobody has to wait for a thread that cannot be stopped.</summary>
     private void GiveUp()
     {
         _fault = new EngineFaultedException(_loaded.Ranks.Failure?.Message
-            ?? $"Rank 0 did not come back from step {_steps}: no operation was begun for {_options.RankTimeoutSeconds} s (--rank-timeout). The engine is given up.");
-        foreach (var sequence in _alive.Keys)
-            End(sequence, _fault);
+            ?? $"Rank 0 did not come back from step {_requests.Steps}: no operation was begun for {_options.RankTimeoutSeconds} s (--rank-timeout). The engine is given up.");
+        _requests.EndAll(_fault);
         _stopped.TrySetResult();
     }
 
     /// <summary>The thread's last act: everybody who still waits gets an answer, then memory is freed.</summary>
     private void Shut()
     {
-        Exception cause = _fault ?? (Exception)new CapacityException("The server is shutting down.", closing: true);
-        foreach (var sequence in _alive.Keys)
-        {
-            _scheduler.Remove(sequence);
-            End(sequence, cause);
-        }
-
+        _requests.RemoveAll(_fault ?? (Exception)new CapacityException("The server is shutting down.", closing: true));
         try
         {
             _scheduler.CheckIntegrity();
@@ -401,18 +289,9 @@ public sealed class LlmEngine : IAsyncDisposable
             _broken = e;
         }
 
-        _snapshot = TakeSnapshot();
+        _requests.Publish();
         _watch.Dispose();
         _loaded.Ranks.Dispose();
         _stopped.TrySetResult();
     }
-
-    private EngineSnapshot TakeSnapshot() => new(
-        _scheduler.Running.Count, _scheduler.WaitingCount, _blocks.UsedBlocks, _blocks.NumBlocks,
-        _promptTokens, _generatedTokens, _steps, _scheduler.Preemptions, _finished, _cancelled)
-    {
-        PrefixQueries = _scheduler.PrefixQueries,
-        PrefixHits = _scheduler.PrefixHits,
-        StepFaults = _stepFaults,
-    };
 }
