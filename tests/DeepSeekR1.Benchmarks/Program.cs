@@ -11,6 +11,8 @@ return args switch
     ["sse", var model, .. var rest] => await SseBenchmark.Run(model, rest),
     ["costs"] => CostBenchmark.Run(),
     ["sampler"] => SamplerBenchmark.Run(),
+    ["training"] => TrainingBenchmark.Speed(),
+    ["training", "memory"] => TrainingBenchmark.Memory(),
     _ => Usage(),
 };
 
@@ -24,5 +26,6 @@ static int Usage()
     Console.Error.WriteLine("       sse MODEL [STREAMS...]          tokens/s of the way from the engine's channel to clients' sockets (MODEL gives the tokenizer)");
     Console.Error.WriteLine("       costs                           scheduler, step tensors, wake-ups, metrics and watchdog, each by itself");
     Console.Error.WriteLine("       sampler                         batch 64 over 151,936 logits as a share of a step of the 1.5B shape");
+    Console.Error.WriteLine("       training [memory]               tokens/s of the trainer against a plain TorchSharp loop; or its memory over 1,000 steps");
     return 2;
 }
