@@ -192,6 +192,18 @@ public class StepTests(ITestOutputHelper console)
     }
 
     [GoldenFact]
+    public async Task Deadline_WithinALongPrefill_EndsItBetweenTwoChunks()
+    {
+        // 25 chunks, each of at least 60 ms.
+        await using var engine = EngineFixture.Load("qwen2", o => o with { MaxNumSeqs = 4, MaxNumBatchedTokens = 16, WrapKernels = (_, _) => new SlowKernels(8) });
+        var late = engine.Submit(EngineFixture.Greedy([.. Enumerable.Range(0, 400)], 5) with { TimeLimit = TimeSpan.FromSeconds(0.5) });
+        var end = Assert.Single(await EngineFixture.Collect(late));
+        Assert.Equal((-1, FinishReason.Length), (end.TokenId, end.FinishReason));
+        Assert.InRange(engine.Snapshot().Steps, 1, 24);
+        Assert.Equal(0, engine.Snapshot().BlocksUsed);
+    }
+
+    [GoldenFact]
     public async Task Submit_ConstraintThatThrows_EndsItsOwnRequestOnly()
     {
         await using var engine = EngineFixture.Load("qwen2");
