@@ -80,12 +80,12 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
         int budget = limits.MaxTokens;
         bool preempted = false;
 
-        // Decoding sequences come first: a long prompt in chunks must not cost a running stream its token.
-        foreach (bool decoding in (ReadOnlySpan<bool>)[true, false])
+        // Streams come first: a long prompt in chunks must not cost one its token, nor make it wait with a wrap-up that was written into it.
+        for (int round = 0; round < 3; round++)
             for (int i = 0; i < _running.Count && budget > 0; i++)
             {
                 var sequence = _running[i];
-                if (sequence.NumPending == 0 || decoding != (sequence.NumPending == 1))
+                if (sequence.NumPending == 0 || round != RoundOf(sequence))
                     continue;
                 int count = Math.Min(sequence.NumPending, budget);
                 if (!MakeRoom(sequence, count, ref preempted))
@@ -220,6 +220,9 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
         }
     }
 
+    /// <summary>Round of a step in which a sequence gets its tokens: streams with one token, streams with several, then prompts and recomputation.</summary>
+    private static int RoundOf(Sequence sequence) => !sequence.IsStreaming ? 2 : sequence.NumPending == 1 ? 0 : 1;
+
     private int Emit(Sequence sequence, int count, List<ScheduledSequence> parts)
     {
         bool samples = count == sequence.NumPending;
@@ -238,7 +241,11 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
         sequence.ScheduledStep = _step;
         blocks.Publish(sequence.Table, sequence.Tokens(0, sequence.NumComputed).Span, sequence.Request.CacheSalt);
         if (samples)
+        {
+            sequence.IsStreaming = true;
             _sampling.Add(sequence);
+        }
+
         return count;
     }
 
@@ -277,6 +284,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     {
         blocks.Free(sequence.Table);
         sequence.NumComputed = 0;
+        sequence.IsStreaming = false;
         sequence.Status = status;
     }
 }

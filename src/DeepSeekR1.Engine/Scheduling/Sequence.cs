@@ -86,6 +86,9 @@ public sealed class Sequence
     /// <summary>Known tokens that are not computed: the work. One for a sequence that decodes.</summary>
     public int NumPending => Length - NumComputed;
 
+    /// <summary>Whether it has sampled since it last began: what is pending is then a sampled token and what was written after it.</summary>
+    internal bool IsStreaming { get; set; }
+
     /// <summary>Prompt tokens whose keys were found in the cache when it first began; 0 before.</summary>
     public int CachedTokens { get; private set; }
 

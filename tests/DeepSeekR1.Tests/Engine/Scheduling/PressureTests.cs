@@ -1,3 +1,4 @@
+using DeepSeekR1.Engine;
 using DeepSeekR1.Engine.Scheduling;
 using Xunit;
 using static DeepSeekR1.Tests.Engine.Scheduling.SchedulerFixture;
@@ -35,6 +36,47 @@ public class PressureTests
         }
 
         Assert.Equal(0, fixture.Scheduler.Preemptions);
+    }
+
+    /// <summary>One stream's thought is cut while a more urgent prompt is computed: neither it nor its neighbour waits for the prompt.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(6)]
+    [InlineData(40)]
+    public void Schedule_WrapUpBesideAnUrgentLongPrompt_DelaysNoStream(int wrapUp)
+    {
+        const int Thought = 20, Long = 400, Budget = 16;
+        SchedulerFixture Fixture() => new(200, 4, maxSequences: 4, Budget, maxLength: 600);
+        var request = Request(3, 90) with
+        {
+            ThoughtLimit = new ThoughtLimit(Thought, [.. Enumerable.Range(0, wrapUp).Select(i => i % 5)], null, [], StartsInside: true, _ => false),
+        };
+        var fixture = Fixture();
+        var (thinker, other) = (fixture.Add(request), fixture.Add(Request(3, 90, salt: 1)));
+        while (thinker.OutputLength < Thought - 2)
+            fixture.Step();
+        var urgent = fixture.Add(Request(Long, 1, salt: 9) with { Priority = -1 });
+        while (thinker.OutputLength < Thought + wrapUp)
+            fixture.Step();
+
+        // The last token of the thought and the wrap-up share each step with the neighbour's one token.
+        int steps = (1 + wrapUp + Budget - 2) / (Budget - 1);
+        for (int step = 1; step <= steps; step++)
+        {
+            int before = other.OutputLength;
+            fixture.Step();
+            Assert.Equal(before + 1, other.OutputLength);
+            Assert.Equal(Thought + wrapUp + (step == steps ? 1 : 0), thinker.OutputLength);
+        }
+
+        Assert.InRange(urgent.NumComputed, 1, Long - 1);
+        fixture.Run();
+        fixture.AssertAsAlone(other);
+        fixture.AssertAsAlone(urgent);
+        var alone = Fixture();
+        var lone = alone.Add(request);
+        alone.Run();
+        Assert.Equal(alone.IdsOf(lone), fixture.IdsOf(thinker));
     }
 
     [Fact]
