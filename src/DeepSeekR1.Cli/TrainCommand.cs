@@ -6,7 +6,9 @@ using DeepSeekR1.Training;
 using DeepSeekR1.Training.Arithmetic;
 using DeepSeekR1.Training.Grpo;
 using DeepSeekR1.Training.Grpo.Rewards;
+using DeepSeekR1.Training.Reporting;
 using DeepSeekR1.Training.Sft;
+using Spectre.Console;
 
 namespace DeepSeekR1.Cli;
 
@@ -26,19 +28,17 @@ internal static class TrainCommand
         var beta = new Option<double?>("--beta") { Description = "kd from KL(teacher|student), 0, to KL(student|teacher), 1 (beta)", HelpName = "B" };
         var temperature = new Option<double?>("--temperature") { Description = "Divides the logits of both models in kd (temperature)", HelpName = "T" };
         var command = new Command("sft", "Supervised training on dialogues; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set, loss, teacher, beta, temperature };
-        command.SetAction(parsed => StoppableAsync(stop => Task.Run(
-            () =>
+        command.SetAction(parsed => StoppableAsync(stop =>
+        {
+            var more = new List<(string Field, string? Value)>
             {
-                var more = new List<(string Field, string? Value)>
-                {
-                    ("loss", parsed.GetValue(loss) is { } l ? Quoted(l) : null),
-                    ("teacher_model_name_or_path", parsed.GetValue(teacher) is { } t ? Quoted(t) : null),
-                    ("beta", parsed.GetValue(beta)?.ToString("R", CultureInfo.InvariantCulture)),
-                    ("temperature", parsed.GetValue(temperature)?.ToString("R", CultureInfo.InvariantCulture)),
-                };
-                return RunSft(Read<SftOptions>(parsed, "sft", (config, recipe, model, output, set), more), stop);
-            },
-            CancellationToken.None)));
+                ("loss", parsed.GetValue(loss) is { } l ? Quoted(l) : null),
+                ("teacher_model_name_or_path", parsed.GetValue(teacher) is { } t ? Quoted(t) : null),
+                ("beta", parsed.GetValue(beta)?.ToString("R", CultureInfo.InvariantCulture)),
+                ("temperature", parsed.GetValue(temperature)?.ToString("R", CultureInfo.InvariantCulture)),
+            };
+            return RunSftAsync(Read<SftOptions>(parsed, "sft", (config, recipe, model, output, set), more), stop);
+        }));
         return command;
     }
 
@@ -191,16 +191,20 @@ internal static class TrainCommand
         return TrainingOptions.Parse<T>(text, overrides, $"recipe '{name}' with --set");
     }
 
-    private static int RunSft(SftOptions options, CancellationToken cancellation)
+    private static async Task<int> RunSftAsync(SftOptions options, CancellationToken cancellation)
     {
         Console.Error.WriteLine($"{options.OutputDir}: {options.MaxSteps} steps of {options.TokensPerStep} tokens, {options.NumThreads} thread(s)");
-        bool finished = new SftTrainer(options).Run(
-            m => Console.Error.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"step {m.Step}/{options.MaxSteps}  loss {m.Loss:0.0000}  mtp {m.MtpLoss:0.0000}  norm {m.GradNorm:0.00}  rate {m.LearningRate:0.00e+0}  load {m.ExpertLoad:0.00}  {m.Tokens:N0} tokens  {m.TokensPerSecond:N0} tokens/s  {m.Seconds:N0} s")),
-            cancellation);
-        Console.WriteLine(finished ? $"{options.OutputDir}: done." : $"{options.OutputDir}: stopped with a checkpoint; start the same command again to go on.");
-        return ExitCodes.Ok;
+        return End(options, await ShowAsync(options, show => Task.Run(
+            () => new SftTrainer(options).Run(
+                m => show(new TrainingUpdate(
+                    m.Step,
+                    string.Create(CultureInfo.InvariantCulture, $"loss {m.Loss:0.0000}"),
+                    m.TokensPerSecond,
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"step {m.Step}/{options.MaxSteps}  loss {m.Loss:0.0000}  mtp {m.MtpLoss:0.0000}  norm {m.GradNorm:0.00}  rate {m.LearningRate:0.00e+0}  load {m.ExpertLoad:0.00}  {m.Tokens:N0} tokens  {m.TokensPerSecond:N0} tokens/s  {m.Seconds:N0} s"))),
+                cancellation),
+            CancellationToken.None)));
     }
 
     private static async Task<int> RunGrpoAsync(GrpoOptions options, CancellationToken cancellation)
@@ -212,12 +216,29 @@ internal static class TrainCommand
             throw new UsageException($"rewards has '{unknown.Name}', which is not registered; there are {string.Join(", ", registry.Names)}.");
         var settings = new RewardSettings { MaxCompletionLength = options.MaxCompletionLength };
         var rewards = options.Rewards.Select(r => (registry.Create(r.Name, settings), r.Weight, r.Name)).ToList();
-        bool finished = await new GrpoTrainer(options, options.OpenPrompts(), rewards).RunAsync(
-            m => Console.Error.WriteLine($"step {m.Step}/{options.MaxSteps}  " + string.Join("  ", m.Values
-                .Where(v => shown.Contains(v.Key) || v.Key.StartsWith("eval/", StringComparison.Ordinal))
-                .Select(v => string.Create(CultureInfo.InvariantCulture, $"{v.Key} {v.Value:0.####}")))),
-            cancellation);
-        Console.WriteLine(finished ? $"{options.OutputDir}: done." : $"{options.OutputDir}: stopped with a checkpoint; start the same command again to go on.");
+        return End(options, await ShowAsync(options, show => new GrpoTrainer(options, options.OpenPrompts(), rewards).RunAsync(
+            m => show(new TrainingUpdate(
+                m.Step,
+                m.Values.TryGetValue("reward", out double reward) ? string.Create(CultureInfo.InvariantCulture, $"reward {reward:0.000}") : null,
+                m.Values.TryGetValue("tokens_per_second", out double speed) ? speed : null,
+                $"step {m.Step}/{options.MaxSteps}  " + string.Join("  ", m.Values
+                    .Where(v => shown.Contains(v.Key) || v.Key.StartsWith("eval/", StringComparison.Ordinal))
+                    .Select(v => string.Create(CultureInfo.InvariantCulture, $"{v.Key} {v.Value:0.####}"))))),
+            cancellation)));
+    }
+
+    /// <summary>The bar where somebody looks at it, lines where a log is kept; both when only the lines go into a file.</summary>
+    private static Task<bool> ShowAsync(TrainingOptions options, Func<Action<TrainingUpdate>, Task<bool>> run)
+    {
+        var terminal = Console.IsOutputRedirected || !AnsiConsole.Profile.Capabilities.Interactive ? null : AnsiConsole.Console;
+        return TrainingProgress.ShowAsync(options.MaxSteps, terminal, terminal is null || Console.IsErrorRedirected ? Console.Error : null, run);
+    }
+
+    private static int End(TrainingOptions options, bool finished)
+    {
+        Console.WriteLine(finished
+            ? $"{options.OutputDir}: done; the report is {TrainingReport.ReportFile}."
+            : $"{options.OutputDir}: stopped with a checkpoint and {TrainingReport.ReportFile}; start the same command again to go on.");
         return ExitCodes.Ok;
     }
 

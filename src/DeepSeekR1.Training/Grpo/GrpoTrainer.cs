@@ -83,6 +83,7 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
             values["num_tokens"] = state.Tokens;
             values["sampling_time"] = sampling;
             values["step_time"] = watch.Elapsed.TotalSeconds;
+            values["tokens_per_second"] = groups.Sum(g => g.Sum(s => (long)s.CompletionIds.Length)) / watch.Elapsed.TotalSeconds;
             Log(new GrpoMetrics(run.Step, values), report);
             WriteSamples(step + 1, asked, groups, scored, encoder);
             if (options.EvalSteps > 0 && run.Step % options.EvalSteps == 0 && !cancellation.IsCancellationRequested)
