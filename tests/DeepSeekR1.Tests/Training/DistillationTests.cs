@@ -69,7 +69,7 @@ public sealed class DistillationTests : IDisposable
             TeacherModelNameOrPath = bundled,
             Beta = 0.5,
             Temperature = 0.9,
-            MaxSteps = 40,
+            MaxSteps = 100,
             TokensPerStep = 400,
             LearningRate = 5e-3,
             InitializerRange = 0.06,
