@@ -81,6 +81,10 @@ public sealed class EvalRunner(EvalTask task, IEvalModel model, EvalSettings set
 
         long tokens = samples.Skip(resumed).Sum(s => (long)s.Tokens);
         double? speed = resumed < samples.Count ? tokens / watch.Elapsed.TotalSeconds : null;
+
+        // In the task's order, so that the sums behind a report do not depend on who finished first.
+        var order = task.Problems.Select((p, i) => (p.Id, i)).ToDictionary(p => p.Id, p => p.i);
+        samples = [.. samples.OrderBy(s => order[s.Id]).ThenBy(s => s.Sample)];
         return EvalReport.Of(task, settings, Fingerprint, samples, resumed, watch.Elapsed.TotalSeconds, speed);
     }
 

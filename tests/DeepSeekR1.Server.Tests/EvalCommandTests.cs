@@ -37,7 +37,7 @@ public sealed class EvalCommandTests(DeepSeekServer server) : IDisposable
         using JsonDocument resumed = Report(cut), fresh = Report(whole);
         Assert.InRange(resumed.RootElement.GetProperty("resumed").GetInt32(), 5, kept);
         Assert.Equal(60, fresh.RootElement.GetProperty("score").GetProperty("problems").GetInt32());
-        Assert.Equal(fresh.RootElement.GetProperty("problems").GetRawText().Length, resumed.RootElement.GetProperty("problems").GetRawText().Length);
+        Assert.Equal(fresh.RootElement.GetProperty("problems").GetRawText(), resumed.RootElement.GetProperty("problems").GetRawText());
         Assert.Equal(fresh.RootElement.GetProperty("categories").GetRawText(), resumed.RootElement.GetProperty("categories").GetRawText());
         Assert.InRange(fresh.RootElement.GetProperty("score").GetProperty("pass_at1").GetDouble(), 0.9, 1);
     }
