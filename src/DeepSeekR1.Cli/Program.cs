@@ -80,24 +80,10 @@ namespace DeepSeekR1.Cli
                 string name = arg.Split('=')[0];
                 if (!name.StartsWith("--", StringComparison.Ordinal) || known.Contains(name))
                     continue;
-                string? near = known.FirstOrDefault(k => Distance(k, name) <= 2);
+                string? near = known.FirstOrDefault(k => EditDistance.Between(k, name) <= 2);
                 return $"Unknown option '{name}'." + (near is null ? " See --help." : $" Did you mean '{near}'?");
             }
             return null;
-        }
-
-        /// <summary>Number of insertions, deletions and replacements between two names.</summary>
-        private static int Distance(string a, string b)
-        {
-            int[] row = [.. Enumerable.Range(0, b.Length + 1)];
-            for (int i = 1; i <= a.Length; i++)
-            {
-                int corner = row[0];
-                row[0] = i;
-                for (int j = 1; j <= b.Length; j++)
-                    (corner, row[j]) = (row[j], Math.Min(Math.Min(row[j], row[j - 1]) + 1, corner + (a[i - 1] == b[j - 1] ? 0 : 1)));
-            }
-            return row[b.Length];
         }
 
         private static int Fail(int code, string message)

@@ -25,7 +25,7 @@ internal static class OptionFields
         foreach (var (name, value) in fields)
         {
             if (!known.TryGetValue(name, out var property))
-                throw new StartupException($"{source} has the field '{prefix}{name}', which does not exist. The nearest that does is '{prefix}{known.Keys.MinBy(k => Distance(k, name))}'.");
+                throw new StartupException($"{source} has the field '{prefix}{name}', which does not exist. The nearest that does is '{prefix}{known.Keys.MinBy(k => EditDistance.Between(k, name))}'.");
             CheckValue(value, property, format, source, prefix + name);
         }
     }
@@ -74,19 +74,4 @@ internal static class OptionFields
         var t when typeof(IEnumerable).IsAssignableFrom(t) => "a list",
         _ => "an object of fields",
     };
-
-    /// <summary>Edits that turn one name into the other (Levenshtein).</summary>
-    private static int Distance(string a, string b)
-    {
-        int[] row = [.. Enumerable.Range(0, b.Length + 1)];
-        for (int i = 1; i <= a.Length; i++)
-        {
-            int corner = row[0];
-            row[0] = i;
-            for (int j = 1; j <= b.Length; j++)
-                (corner, row[j]) = (row[j], Math.Min(Math.Min(row[j], row[j - 1]) + 1, corner + (a[i - 1] == b[j - 1] ? 0 : 1)));
-        }
-
-        return row[^1];
-    }
 }
