@@ -104,11 +104,10 @@ public sealed class LlmEngine : IAsyncDisposable
             throw fault;
         if (_closing)
             throw new CapacityException("The server is shutting down. Send the request again to another instance or later.", closing: true);
-        if (_requests.Count >= _options.MaxQueue + _options.MaxNumSeqs)
-            throw new CapacityException($"The queue is full: {_options.MaxQueue} requests wait (--max-queue). Try again later.");
         var channel = Channel.CreateUnbounded<TokenOutput>(new UnboundedChannelOptions { SingleReader = true, AllowSynchronousContinuations = false });
         var sequence = new Sequence(request, channel.Writer);
-        _requests.Open(sequence);
+        if (!_requests.TryOpen(sequence, _options.MaxQueue + _options.MaxNumSeqs))
+            throw new CapacityException($"The queue is full: {_options.MaxQueue} requests wait (--max-queue). Try again later.");
         Post(() => _requests.Admit(sequence));
 
         // The thread may have ended between the check above and the post; nobody would answer then.

@@ -15,6 +15,7 @@ internal sealed class RequestLedger
     private readonly EngineMetrics _metrics;
     private readonly ConcurrentDictionary<Sequence, byte> _open = new();
     private volatile EngineSnapshot _snapshot;
+    private int _count;
     private long _promptTokens, _generatedTokens, _finished, _cancelled, _stepFaults, _stepEnded;
     private long _nextDeadline = long.MaxValue;
 
@@ -28,7 +29,7 @@ internal sealed class RequestLedger
     }
 
     /// <summary>Requests that have not ended. Any thread.</summary>
-    public int Count => _open.Count;
+    public int Count => Volatile.Read(ref _count);
 
     /// <summary>Steps that were computed.</summary>
     public long Steps { get; private set; }
@@ -39,13 +40,21 @@ internal sealed class RequestLedger
     /// <summary>Shows the counters as they are now.</summary>
     public void Publish() => _snapshot = Take();
 
-    /// <summary>From now on the request is owed an end. Any thread.</summary>
-    public void Open(Sequence sequence) => _open.TryAdd(sequence, 0);
+    /// <summary>From now on the request is owed an end, unless as many as the limit have not ended: then false. Any thread.</summary>
+    public bool TryOpen(Sequence sequence, int limit)
+    {
+        // Taking the place is one step: of two requests that arrive at once, one gets the last.
+        for (int count = Count; count < limit; count = Count)
+            if (Interlocked.CompareExchange(ref _count, count + 1, count) == count)
+                return _open.TryAdd(sequence, 0);
+        return false;
+    }
 
     /// <summary>Ends a request's stream, with an exception or as complete. Any thread.</summary>
     public void End(Sequence sequence, Exception? cause)
     {
-        _open.TryRemove(sequence, out _);
+        if (_open.TryRemove(sequence, out _))
+            Interlocked.Decrement(ref _count);
         sequence.Outputs?.TryComplete(cause);
     }
 
