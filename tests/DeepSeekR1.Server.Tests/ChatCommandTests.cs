@@ -114,7 +114,8 @@ public sealed class ChatCommandTests
         await kill.WaitForExitAsync();
     }
 
-    private static Process Start(params string[] args) => Process.Start(new ProcessStartInfo("dotnet", [Executable, .. args])
+    // A test run in the background ignores SIGINT, and so would its children.
+    private static Process Start(params string[] args) => Process.Start(new ProcessStartInfo("env", ["--default-signal=INT", "dotnet", Executable, .. args])
     {
         RedirectStandardInput = true,
         RedirectStandardOutput = true,

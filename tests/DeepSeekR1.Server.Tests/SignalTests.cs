@@ -92,10 +92,11 @@ public sealed class SignalTests
         {
             _notify.Bind(new UnixDomainSocketEndPoint(_socketPath));
             _listening = Task.Run(Listen);
-            var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+            var start = new ProcessStartInfo("env") { RedirectStandardOutput = true, RedirectStandardError = true };
             string[] arguments =
             [
-                Executable, "serve", Goldens.At("models", "deepseek-v3-yarn"), "--dtype", "float32", "--port", "0", "--num-threads", "1",
+                // A test run in the background ignores SIGINT, and so would its children.
+                "--default-signal=INT", "dotnet", Executable, "serve", Goldens.At("models", "deepseek-v3-yarn"), "--dtype", "float32", "--port", "0", "--num-threads", "1",
                 "--kv-cache-memory-bytes", "16777216", "--log-level", "information", .. options,
             ];
             Array.ForEach(arguments, start.ArgumentList.Add);
