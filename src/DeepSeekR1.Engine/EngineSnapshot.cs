@@ -19,6 +19,6 @@ public sealed record EngineSnapshot(
     /// <summary>Those of them whose keys were found in the cache.</summary>
     public long PrefixHits { get; init; }
 
-    /// <summary>Steps that failed and were recovered from.</summary>
+    /// <summary>Steps that failed; the last one of an engine that was given up is among them.</summary>
     public long StepFaults { get; init; }
 }

@@ -79,8 +79,9 @@ public interface ITokenConstraint
 /// <param name="EndIds">Tokens that end it: the closing token, the beginning of a tool call.</param>
 /// <param name="StartsInside">Whether the prompt ends inside a thought.</param>
 /// <param name="MayPrecede">Whether a generated token can stand before the opening one: it is white space.</param>
+/// <param name="StartsBehind">Whether the prompt ends behind a thought, or without one that was turned off: none is to be expected, and none can be ended before the model opens it.</param>
 public sealed record ThoughtLimit(
-    int Budget, IReadOnlyList<int> WrapUpIds, int? OpenId, IReadOnlyList<int> EndIds, bool StartsInside, Func<int, bool> MayPrecede);
+    int Budget, IReadOnlyList<int> WrapUpIds, int? OpenId, IReadOnlyList<int> EndIds, bool StartsInside, Func<int, bool> MayPrecede, bool StartsBehind = false);
 
 /// <summary>One token stream to generate: ids in, ids out.</summary>
 public sealed record GenerationRequest

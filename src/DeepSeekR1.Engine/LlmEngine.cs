@@ -216,6 +216,8 @@ public sealed class LlmEngine : IAsyncDisposable
         }
         catch (Exception e)
         {
+            if (_fault is null)
+                _requests.CountStepFault();
             _fault ??= new EngineFaultedException($"The engine stopped after a fault in step {_requests.Steps}: {e.Message}", e);
         }
 
@@ -269,6 +271,7 @@ public sealed class LlmEngine : IAsyncDisposable
     /// <summary>No rank works any more: nobody has to wait for a thread that cannot be stopped.</summary>
     private void GiveUp()
     {
+        _requests.CountStepFault();
         _fault = new EngineFaultedException(_loaded.Ranks.Failure?.Message
             ?? $"Rank 0 did not come back from step {_requests.Steps}: no operation was begun for {_options.RankTimeoutSeconds} s (--rank-timeout). The engine is given up.");
         _requests.EndAll(_fault);

@@ -61,10 +61,10 @@ public sealed class ChatEngine : IAsyncDisposable
     public TextGeneration Start(ChatRequest request)
     {
         var prefill = ChatPromptBuilder.PrefillOf(request);
-        var (prompt, thinking) = _thoughts.Open(request, _prompts.Build(request), continues: prefill is not null);
+        var start = _thoughts.Open(request, _prompts.Build(request), continues: prefill is not null);
         ChoicePlan Plan(int choice, GenerationSettings settings)
-            => new(choice, _tokenizer, settings, _thoughts.Parser(thinking), request.Format, request.Echo ? prefill : null);
-        return Submit(request.Id, [_tokenizer.Encode(prompt)], request.Settings, "messages", Plan, maxTokens => _thoughts.Limit(request, thinking, maxTokens));
+            => new(choice, _tokenizer, settings, _thoughts.Parser(start.Inside), request.Format, request.Echo ? prefill : null);
+        return Submit(request.Id, [_tokenizer.Encode(start.Prompt)], request.Settings, "messages", Plan, maxTokens => _thoughts.Limit(request, start, maxTokens));
     }
 
     /// <summary>Starts to continue plain prompts.</summary>
@@ -138,7 +138,7 @@ public sealed class ChatEngine : IAsyncDisposable
             streams.ForEach(s => s.Stream.Cancel());
             throw;
         }
-        return new TextGeneration(prompts, [.. streams.Select(s => new ChoiceStream(plan(s.Choice, settings), s.Stream))]);
+        return new TextGeneration(prompts, [.. streams.Select(s => new ChoiceStream(plan(s.Choice, settings), s.Stream))], firstLeads: settings.PromptLogprobs is not null);
     }
 
     private GenerationRequest Request(string id, IReadOnlyList<int> prompt, GenerationSettings settings, ulong seed, int choice)

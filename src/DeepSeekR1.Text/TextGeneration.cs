@@ -11,11 +11,16 @@ namespace DeepSeekR1.Text;
 public sealed class TextGeneration
 {
     private readonly IReadOnlyList<ChoiceStream> _choices;
+    private readonly bool _firstLeads;
 
-    internal TextGeneration(IReadOnlyList<IReadOnlyList<int>> prompts, IReadOnlyList<ChoiceStream> choices)
+    /// <param name="prompts">Token ids of the prompts.</param>
+    /// <param name="choices">The answers, prompt by prompt.</param>
+    /// <param name="firstLeads">No answer begins before the first of its prompt, which alone brings what is said about the prompt.</param>
+    internal TextGeneration(IReadOnlyList<IReadOnlyList<int>> prompts, IReadOnlyList<ChoiceStream> choices, bool firstLeads)
     {
         Prompts = prompts;
         _choices = choices;
+        _firstLeads = firstLeads;
     }
 
     /// <summary>Token ids of the prompts.</summary>
@@ -73,7 +78,9 @@ public sealed class TextGeneration
     {
         var merged = Channel.CreateUnbounded<TextDelta>(new UnboundedChannelOptions { SingleReader = true });
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        var pumps = Task.WhenAll(_choices.Select(c => PumpAsync(c, merged.Writer, stop.Token)));
+        int perPrompt = _choices.Count / Prompts.Count;
+        var begun = Prompts.Select(_ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).ToArray();
+        var pumps = Task.WhenAll(_choices.Select((c, i) => PumpAsync(c, begun[i / perPrompt], leads: !_firstLeads || i % perPrompt == 0, merged.Writer, stop.Token)));
         var closing = pumps.ContinueWith(t => merged.Writer.TryComplete(t.Exception?.InnerException), TaskScheduler.Default);
         try
         {
@@ -87,12 +94,18 @@ public sealed class TextGeneration
         }
     }
 
-    private static async Task PumpAsync(ChoiceStream choice, ChannelWriter<TextDelta> writer, CancellationToken cancellation)
+    private static async Task PumpAsync(
+        ChoiceStream choice, TaskCompletionSource begun, bool leads, ChannelWriter<TextDelta> writer, CancellationToken cancellation)
     {
         try
         {
             await foreach (var delta in choice.ReadAsync(cancellation))
+            {
+                if (!leads)
+                    await begun.Task.WaitAsync(cancellation);
                 writer.TryWrite(delta);
+                begun.TrySetResult();
+            }
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {

@@ -5,6 +5,12 @@ using DeepSeekR1.Text.Tokenization;
 
 namespace DeepSeekR1.Text;
 
+/// <summary>A prompt, and where it leaves the model.</summary>
+/// <param name="Prompt">The prompt.</param>
+/// <param name="Inside">It ends inside a thought.</param>
+/// <param name="Behind">It ends behind a thought, or the request wants none.</param>
+internal readonly record struct ThoughtStart(IReadOnlyList<TextSegment> Prompt, bool Inside, bool Behind);
+
 /// <summary>
 /// How long a model may think and how a thought is ended: the engine writes a sentence and the closing tag, and the model answers with
 /// what is left of its tokens. Immutable and safe for many threads.
@@ -47,9 +53,8 @@ internal sealed class ThoughtRules
     public ReasoningParser Parser(bool thinking) => new(thinking, _openId, _closeId, ToolMarker, _toolMarkerId);
 
     /// <summary>Puts an empty thought, or the beginning of one, behind the prompt where the request asks for it.</summary>
-    /// <returns>The prompt, and whether it ends inside a thought.</returns>
     /// <exception cref="InvalidRequestException">The model has no tags, or the request contradicts itself.</exception>
-    public (IReadOnlyList<TextSegment> Prompt, bool Thinking) Open(ChatRequest request, IReadOnlyList<TextSegment> prompt, bool continues)
+    public ThoughtStart Open(ChatRequest request, IReadOnlyList<TextSegment> prompt, bool continues)
     {
         bool thinking = ReasoningParser.StartsInReasoning(prompt);
         bool isLimited = request.ThinkingBudget is not null || request.AnswerReserve is not null;
@@ -62,22 +67,22 @@ internal sealed class ThoughtRules
         {
             // What is continued may have left its thought behind already.
             string end = thinking ? EmptyThoughtEnd : continues ? "" : Opening + EmptyThoughtEnd;
-            return (With(prompt, end), false);
+            return new ThoughtStart(With(prompt, end), Inside: false, Behind: true);
         }
 
         bool opens = request.EnforceThinking && !thinking && !continues && request.AddGenerationPrompt;
-        return opens ? (With(prompt, Opening), true) : (prompt, thinking);
+        return opens ? new ThoughtStart(With(prompt, Opening), Inside: true, Behind: false) : new ThoughtStart(prompt, thinking, !thinking && (continues || EndsBehind(prompt)));
     }
 
     /// <summary>How the engine ends the thought of an answer; null when it cannot.</summary>
     /// <exception cref="InvalidRequestException">The limit leaves nothing for the thought.</exception>
-    public ThoughtLimit? Limit(ChatRequest request, bool thinking, int maxTokens)
+    public ThoughtLimit? Limit(ChatRequest request, ThoughtStart start, int maxTokens)
     {
         if (_closeId is not { } close)
             return null;
         int budget = int.MaxValue;
         IReadOnlyList<int> wrapUp = _wrapUp;
-        if (request.ThinkingBudget is > 0 || request.AnswerReserve is not null)
+        if (request.ThinkingBudget is not null || request.AnswerReserve is not null)
         {
             int reserve = request.AnswerReserve ?? Math.Min(maxTokens / 4, MostReserve);
             if (maxTokens <= reserve)
@@ -86,14 +91,18 @@ internal sealed class ThoughtRules
             int room = maxTokens - reserve;
             budget = request.ThinkingBudget ?? int.MaxValue;
 
-            // A sentence that would eat the thought is left out; the tag has to do.
-            if (room - _wrapUp.Length < Math.Min(budget, room / 2))
+            // A sentence that would eat the thought is left out; the tag has to do. So it has for a thought that was turned off and is opened all the same.
+            if (budget == 0 || room - _wrapUp.Length < Math.Min(budget, room / 2))
                 wrapUp = [close];
             budget = Math.Min(budget, room - wrapUp.Count);
         }
 
-        return new ThoughtLimit(budget, wrapUp, _openId, _toolMarkerId is { } tool ? [close, tool] : [close], thinking, IsBlank);
+        return new ThoughtLimit(budget, wrapUp, _openId, _toolMarkerId is { } tool ? [close, tool] : [close], start.Inside, IsBlank, start.Behind);
     }
+
+    /// <summary>Whether the template itself has closed the thought of the answer that is to come.</summary>
+    private static bool EndsBehind(IReadOnlyList<TextSegment> prompt)
+        => prompt.Count > 0 && !prompt[^1].FromMessage && prompt[^1].Text.AsSpan().TrimEnd().EndsWith(ReasoningParser.CloseTag, StringComparison.Ordinal);
 
     private bool IsBlank(int token) => string.IsNullOrWhiteSpace(_tokenizer.Decode([token], skipSpecialTokens: true));
 

@@ -112,14 +112,30 @@ public sealed class AnswerNowTests(DeepSeekServer server)
     {
         var unknown = await PostAsync("chatcmpl-0");
         Assert.Equal((HttpStatusCode.NotFound, "completion_not_found"), (unknown.Status, (string?)unknown.Json["error"]!["code"]));
-        long before = server.Server.Snapshot()!.GeneratedTokens;
-        var running = SendAsync("\"thinking\":{\"type\":\"disabled\"}", "no-thought");
+        string[] without = ["\"thinking\":{\"type\":\"disabled\"}", "\"thinking_token_budget\":0", "\"n\":2,\"reasoning_effort\":\"none\""];
+        foreach (string members in without)
+        {
+            // Asked from the moment it is known: before its first token, and behind it.
+            string name = "no-thought-" + Guid.NewGuid().ToString("N");
+            long before = server.Server.Snapshot()!.GeneratedTokens;
+            var running = SendAsync(members, name);
+            while ((await PostAsync(name)).Status is var status && (status == HttpStatusCode.NotFound || server.Server.Snapshot()!.GeneratedTokens < before + 5))
+                Assert.True(status is HttpStatusCode.NotFound or HttpStatusCode.Conflict, $"{members}: {status}");
+            (await running).Dispose();
+        }
+        await server.IdleAsync();
+    }
 
-        // Until its first word the model might still open a thought; after it there is none to end.
-        for (int i = 0; i < 2000 && server.Server.Snapshot()!.GeneratedTokens < before + 5; i++)
-            await Task.Delay(5);
-        Assert.Equal(HttpStatusCode.Conflict, (await PostAsync("no-thought")).Status);
-        await running;
+    /// <summary>A thought that was turned off, or that the template has closed, cannot be ended; one that the model opens all the same is closed at once.</summary>
+    [GoldenFact]
+    public async Task TurnedOff_AndOpenedAllTheSame_IsClosedAtOnce()
+    {
+        await server.ScriptAsync("opens anyway", "<think>");
+        var answer = await server.Client.PostAsync("/v1/chat/completions",
+            DeepSeekServer.Chat("opens anyway", "\"think\":false,\"max_tokens\":30,\"return_token_ids\":true,\"ignore_eos\":true"));
+        int[] ids = [.. answer.Choice["token_ids"]!.AsArray().Select(t => (int)t!)];
+        Assert.Equal([.. await server.TokenizeAsync("<think></think>")], ids[..2]);
+        Assert.Equal(2, (int)answer.Json["usage"]!["completion_tokens_details"]!["reasoning_tokens"]!);
     }
 
     [GoldenTheory]

@@ -87,7 +87,20 @@ public sealed class ApiTests(DeepSeekServer server)
         var one = await server.Client.GetJsonAsync("/models/deepseek-v3-yarn");
         Assert.Equal(card.ToJsonString(), one.Json.ToJsonString());
         var none = await server.Client.GetJsonAsync("/v1/models/some/other");
+        using var escaped = new HttpRequestMessage(HttpMethod.Get, new Uri(server.Client.BaseAddress!, "/v1/models/some%2Fother"));
+        Assert.Equal(none.Error, (await Http.ReadAsync(await server.Client.SendAsync(escaped))).Error);
         Assert.Equal((HttpStatusCode.NotFound, "The model 'some/other' is not served here. Use 'deepseek-v3-yarn', or see GET /v1/models."), (none.Status, none.Error));
+    }
+
+    [GoldenTheory]
+    [InlineData("/health")]
+    [InlineData("/health/live")]
+    [InlineData("/metrics")]
+    [InlineData("/v1/models")]
+    public async Task Head_OfWhatIsRead_AnswersWithoutABody(string path)
+    {
+        using var answer = await server.Client.SendAsync(new HttpRequestMessage(HttpMethod.Head, path));
+        Assert.Equal((HttpStatusCode.OK, ""), (answer.StatusCode, await answer.Content.ReadAsStringAsync()));
     }
 
     [GoldenFact]

@@ -85,6 +85,15 @@ public sealed class BadInputTests(DeepSeekServer server)
     }
 
     [GoldenFact]
+    public async Task Post_CompressedBody_Is415()
+    {
+        var body = Http.Body("""{"prompt":"a"}""");
+        body.Headers.ContentEncoding.Add("gzip");
+        var answer = await Http.ReadAsync(await server.Client.PostAsync("/v1/completions", body));
+        Assert.Equal((HttpStatusCode.UnsupportedMediaType, "The content encoding 'gzip' is not supported. Send the JSON text as it is, without Content-Encoding."), (answer.Status, answer.Error));
+    }
+
+    [GoldenFact]
     public async Task Post_HugeBody_Is413()
     {
         var body = new ByteArrayContent(new byte[(32 << 20) + 1]);

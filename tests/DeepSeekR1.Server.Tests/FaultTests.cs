@@ -151,6 +151,7 @@ public sealed class FaultTests
         kernels.Begin();
         for (int i = 0; i < 3; i++)
             Assert.Equal(HttpStatusCode.InternalServerError, (await client.PostAsync("/v1/completions", Request(stream: false))).StatusCode);
+        await AssertCountedAsync(client, ("deepseekr1:step_faults_total", "", 3));
         var health = await client.GetJsonAsync("/health/ready");
         Assert.Equal(HttpStatusCode.InternalServerError, health.Status);
         Assert.Contains("Restart the server", health.Error, StringComparison.Ordinal);

@@ -66,6 +66,21 @@ public sealed class PromptScoreTests(DeepSeekServer server)
         Assert.Equal((HttpStatusCode.BadRequest, field, message), (answer.Status, (string?)answer.Json["error"]!["param"], answer.Error));
     }
 
+    [GoldenFact]
+    public async Task Echo_StreamedWithSeveralAnswers_ScoresEveryPromptAlike()
+    {
+        for (int round = 0; round < 10; round++)
+        {
+            var chunks = await server.Client.StreamAsync("/v1/completions",
+                $$"""{"prompt":[[5,6,{{round + 20}}],[8,{{round + 40}}]],"n":8,"echo":true,"logprobs":1,"max_tokens":1,"stream":true,"ignore_eos":true}""");
+            var scores = chunks.SelectMany(c => c["choices"]!.AsArray()).Where(c => c!["logprobs"]!["tokens"]!.AsArray().Count > 1)
+                .ToDictionary(c => (int)c!["index"]!, c => (double)c!["logprobs"]!["token_logprobs"]![1]!);
+            Assert.Equal(Enumerable.Range(0, 16), scores.Keys.Order());
+            Assert.All(scores, s => Assert.Equal(scores[s.Key / 8 * 8], s.Value));
+            Assert.All(scores.Values, s => Assert.True(s < 0, $"{s}"));
+        }
+    }
+
     [GoldenTheory]
     [InlineData(0)]
     [InlineData(1)]

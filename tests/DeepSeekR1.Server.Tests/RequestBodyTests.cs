@@ -28,7 +28,11 @@ public sealed class RequestBodyTests
     [InlineData("\"n\":1.5", "n", "'n' must be an integer, not a number: 1.5.")]
     [InlineData("\"max_tokens\":0", "max_tokens", "'max_tokens' must be at least 1, not 0.")]
     [InlineData("\"max_tokens\":true", "max_tokens", "'max_tokens' must be an integer, not a boolean: true.")]
-    [InlineData("\"max_tokens\":99999999999999999999", "max_tokens", "'max_tokens' must be an integer, not a number: 99999999999999999999.")]
+    [InlineData("\"max_tokens\":99999999999999999999", "max_tokens", "'max_tokens' must be between 1 and 2147483647, not 99999999999999999999.")]
+    [InlineData("\"seed\":18446744073709551615", "seed", "'seed' must be between -9223372036854775808 and 9223372036854775807, not 18446744073709551615.")]
+    [InlineData("\"seed\":-1e400", "seed", "'seed' must be between -9223372036854775808 and 9223372036854775807, not -1e400.")]
+    [InlineData("\"min_tokens\":-1e400", "min_tokens", "'min_tokens' must be at least 0, not -1e400.")]
+    [InlineData("\"stop_token_ids\":[1.0,1.5]", "stop_token_ids[1]", "'stop_token_ids[1]' must be an integer, not a number: 1.5.")]
     [InlineData("\"seed\":\"x\"", "seed", "'seed' must be an integer, not a string: \"x\".")]
     [InlineData("\"stream\":\"yes\"", "stream", "'stream' must be true or false, not a string: \"yes\".")]
     [InlineData("\"stop\":5", "stop", "'stop' must be a string or a list of strings, not a number: 5.")]
@@ -40,6 +44,12 @@ public sealed class RequestBodyTests
     [InlineData("\"min_tokens\":9,\"max_tokens\":8", "min_tokens", "'min_tokens' (9) must not be above the token limit (8).")]
     [InlineData("\"reasoning_format\":\"x\"", "reasoning_format", "'reasoning_format' must be separate or inline (also auto, deepseek = separate, none = inline), not \"x\".")]
     [InlineData("\"user\":\"\\ud800\"", "user", "'user' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
+    [InlineData("\"tool_choice\":\"\\ud800\"", "tool_choice", "'tool_choice' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
+    [InlineData("\"response_format\":{\"type\":\"\\uDC00\"}", "response_format.type", "'response_format.type' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
+    [InlineData("\"stop\":[\"\\ud83d\\ude00\",\"\\ud83d\"]", "stop[1]", "'stop[1]' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
+    [InlineData("\"a\\ud800\":1", null, "The name of a field of the request holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
+    [InlineData("\"logit_bias\":{\"\\ud800\":1}", "logit_bias", "The name of a field of 'logit_bias' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
+    [InlineData("\"chat_template_kwargs\":{\"a\":[{\"\\ud800\":1}]}", "chat_template_kwargs.a[0]", "The name of a field of 'chat_template_kwargs.a[0]' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
     [InlineData("\"tools\":[{}]", "tools", "'tools' = [{}]: tool calls are not supported yet; leave it out or send [].")]
     [InlineData("\"presence_penalty\":2.5", "presence_penalty", "'presence_penalty' must be between -2 and 2, not 2.5.")]
     [InlineData("\"bad_words\":\"a\"", "bad_words", "'bad_words' must be a list of strings, not a string: \"a\".")]
@@ -49,7 +59,7 @@ public sealed class RequestBodyTests
     [InlineData("\"logit_bias\":{\"a\":1}", "logit_bias", "'logit_bias' has the key 'a'; keys are token ids.")]
     [InlineData("\"response_format\":{\"type\":\"json_object\"}", "response_format", "'response_format' = {\"type\":\"json_object\"}: constrained answers are not supported; leave it out or send {\"type\":\"text\"}.")]
     [InlineData("\"stream\":true,\"stream_options\":{\"include_obfuscation\":true}", "stream_options.include_obfuscation", "'stream_options.include_obfuscation' = true: padding of stream chunks is not supported; leave it out or send false.")]
-    public void Chat_BadField_NamesFieldValueAndLimit(string members, string param, string message)
+    public void Chat_BadField_NamesFieldValueAndLimit(string members, string? param, string message)
     {
         var error = Assert.Throws<InvalidRequestException>(() => Mapper.MapChat(Body(Chat(members)), "id"));
         Assert.Equal((param, message), (error.Param, error.Message));
@@ -102,7 +112,8 @@ public sealed class RequestBodyTests
 
     [Fact]
     public void Parse_TooDeep_IsRefused()
-        => Assert.Throws<OpenAiException>(() => Body(new string('[', 1000)));
+        => Assert.Equal("The request body nests more than 64 levels deep. Send a flatter JSON object.",
+            Assert.Throws<OpenAiException>(() => Body($$"""{"metadata":{{new string('[', 1000)}}{{new string(']', 1000)}}}""")).Message);
 
     [Fact]
     public void Chat_NeutralAndStoredFields_AreAccepted()

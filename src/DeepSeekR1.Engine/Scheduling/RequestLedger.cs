@@ -130,10 +130,17 @@ internal sealed class RequestLedger
         _metrics.OnStep(tokens);
     }
 
+    /// <summary>A step failed; who reads the counters sees it at once, also when it was the engine's last. Any thread.</summary>
+    public void CountStepFault()
+    {
+        long faults = Interlocked.Increment(ref _stepFaults);
+        _snapshot = _snapshot with { StepFaults = faults };
+    }
+
     /// <summary>A step failed, and all that was running with it: keys that it may have written are forgotten.</summary>
     public void OnStepFault(StepFailedException cause)
     {
-        _stepFaults++;
+        CountStepFault();
         var failed = _scheduler.Running.ToList();
         failed.ForEach(s => _scheduler.Remove(s));
         _blocks.Reset();
@@ -184,6 +191,6 @@ internal sealed class RequestLedger
     {
         PrefixQueries = _scheduler.PrefixQueries,
         PrefixHits = _scheduler.PrefixHits,
-        StepFaults = _stepFaults,
+        StepFaults = Interlocked.Read(ref _stepFaults),
     };
 }

@@ -185,7 +185,8 @@ public sealed class Sequence
     /// <summary>Spends what is left of the thought's budget, so that the wrap-up follows the next token. False when there is no thought to end.</summary>
     internal bool EndThought()
     {
-        if (_thought == Thought.Over || Status == SequenceStatus.Finished)
+        bool isNone = _thought == Thought.Over || (_thought == Thought.Ahead && Request.ThoughtLimit!.StartsBehind);
+        if (isNone || Status == SequenceStatus.Finished)
             return false;
         _thoughtBudget = 0;
         return true;

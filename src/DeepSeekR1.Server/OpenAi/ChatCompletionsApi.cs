@@ -47,7 +47,7 @@ internal sealed class ChatCompletionsApi(
     private async Task AnswerNowAsync(HttpContext context)
     {
         lifecycle.Require();
-        string id = context.Request.RouteValues["id"] as string ?? "";
+        string id = RouteId.Of(context);
         string? tenant = context.Features.Get<Tenant>()?.Id;
         var found = _running.Where(r => (r.Key == id || r.Value.RequestId == id) && r.Value.Tenant == tenant).ToArray();
         if (found.Length == 0)

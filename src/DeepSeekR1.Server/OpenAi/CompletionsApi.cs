@@ -18,8 +18,8 @@ internal sealed class CompletionsApi(
         foreach (string root in (string[])["/v1", ""])
         {
             routes.MapPost(root + "/completions", CompleteAsync);
-            routes.MapGet(root + "/models", ListModelsAsync);
-            routes.MapGet(root + "/models/{**id}", GetModelAsync);
+            routes.MapMethods(root + "/models", HealthApi.Reading, ListModelsAsync);
+            routes.MapMethods(root + "/models/{**id}", HealthApi.Reading, GetModelAsync);
             routes.MapPost(root + "/tokenize", TokenizeAsync);
             routes.MapPost(root + "/detokenize", DetokenizeAsync);
         }
@@ -44,7 +44,7 @@ internal sealed class CompletionsApi(
 
     private Task GetModelAsync(HttpContext context)
     {
-        string name = context.Request.RouteValues["id"] as string ?? "";
+        string name = RouteId.Of(context);
         return models.Serves(name)
             ? context.Response.WriteAsJsonAsync(models.Card(name, lifecycle.EngineOrNull), WireJson.Default.ModelCard)
             : throw models.NotFound(name);

@@ -26,7 +26,8 @@ internal sealed record RequestField(string Name, string Type, string Description
 /// </summary>
 internal sealed class RequestBody(JsonElement root)
 {
-    private static readonly JsonDocumentOptions Options = new() { MaxDepth = 64 };
+    private const int MaxDepth = 64;
+    private static readonly JsonDocumentOptions Options = new() { MaxDepth = MaxDepth };
 
     /// <summary>The whole object.</summary>
     public JsonElement Root => root;
@@ -38,6 +39,10 @@ internal sealed class RequestBody(JsonElement root)
         if (!context.Request.HasJsonContentType())
             throw new OpenAiException(OpenAiError.Invalid(415, "unsupported_media_type",
                 $"The content type '{context.Request.ContentType}' is not supported. Send Content-Type: application/json."));
+        string encoding = context.Request.Headers.ContentEncoding.ToString();
+        if (encoding.Length > 0 && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase))
+            throw new OpenAiException(OpenAiError.Invalid(415, "unsupported_content_encoding",
+                $"The content encoding '{encoding}' is not supported. Send the JSON text as it is, without Content-Encoding."));
         return Parse(await ReadBytesAsync(context));
     }
 
@@ -55,12 +60,49 @@ internal sealed class RequestBody(JsonElement root)
         }
         catch (JsonException e)
         {
-            throw Malformed(string.Create(CultureInfo.InvariantCulture,
-                $"The request body is not valid JSON (line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}). Send one JSON object."));
+            throw Malformed(IsOnlyTooDeep(utf8.Span)
+                ? $"The request body nests more than {MaxDepth} levels deep. Send a flatter JSON object."
+                : string.Create(CultureInfo.InvariantCulture,
+                    $"The request body is not valid JSON (line {e.LineNumber + 1}, byte {e.BytePositionInLine + 1}). Send one JSON object."));
         }
+        if (utf8.Span.IndexOf("\\ud"u8) >= 0 || utf8.Span.IndexOf("\\uD"u8) >= 0)
+            CheckTexts(root, "");
         return root.ValueKind == JsonValueKind.Object
             ? new RequestBody(root)
             : throw Malformed($"The request body must be a JSON object, not {TypeName(root)}.");
+    }
+
+    /// <summary>Reads every name and text once: half of a surrogate pair is no character, and whoever met it first would throw.</summary>
+    private static void CheckTexts(JsonElement value, string path)
+    {
+        switch (value.ValueKind)
+        {
+            case JsonValueKind.String:
+                Text(path, value);
+                break;
+            case JsonValueKind.Array:
+                int i = 0;
+                foreach (var item in value.EnumerateArray())
+                    CheckTexts(item, $"{path}[{i++}]");
+                break;
+            case JsonValueKind.Object:
+                foreach (var member in value.EnumerateObject())
+                    CheckTexts(member.Value, path.Length == 0 ? NameOf(member, path) : $"{path}.{NameOf(member, path)}");
+                break;
+        }
+    }
+
+    private static string NameOf(JsonProperty member, string path)
+    {
+        try
+        {
+            return member.Name;
+        }
+        catch (InvalidOperationException)
+        {
+            throw new InvalidRequestException(path.Length == 0 ? null : path, "invalid_value",
+                $"The name of a field of {(path.Length == 0 ? "the request" : $"'{path}'")} holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.");
+        }
     }
 
     /// <summary>A member that is present and not null.</summary>
@@ -87,8 +129,10 @@ internal sealed class RequestBody(JsonElement root)
     {
         if (!TryGet(field.Name, out var value))
             return null;
-        if (value.ValueKind != JsonValueKind.Number || !TryInteger(value, out long number))
+        if (value.ValueKind != JsonValueKind.Number)
             throw WrongType(field.Name, "an integer", value);
+        if (!TryInteger(value, out long number))
+            throw value.GetDouble() is var large && (double.IsInteger(large) || double.IsInfinity(large)) ? OutOfRange(field, value) : WrongType(field.Name, "an integer", value);
         return number >= (field.Min ?? long.MinValue) && number <= (field.Max ?? long.MaxValue) ? number : throw OutOfRange(field, value);
     }
 
@@ -132,8 +176,8 @@ internal sealed class RequestBody(JsonElement root)
         var items = new int[value.GetArrayLength()];
         int i = 0;
         foreach (var item in value.EnumerateArray())
-            items[i++] = item.ValueKind == JsonValueKind.Number && item.TryGetInt32(out int id)
-                ? id
+            items[i++] = item.ValueKind == JsonValueKind.Number && TryInteger(item, out long id) && id is >= int.MinValue and <= int.MaxValue
+                ? (int)id
                 : throw WrongType($"{name}[{i - 1}]", "an integer", item);
         return items;
     }
@@ -159,9 +203,26 @@ internal sealed class RequestBody(JsonElement root)
             ({ } min, { } max) => $"between {Show(min)} and {Show(max)}",
             ({ } min, null) => $"at least {Show(min)}",
             (null, { } max) => $"at most {Show(max)}",
+            _ when field.Type == "integer" => $"between {long.MinValue} and {long.MaxValue}",
             _ => "a finite number",
         };
         return new InvalidRequestException(field.Name, "invalid_value", $"'{field.Name}' must be {range}, not {Shorten(value)}.");
+    }
+
+    private static bool IsOnlyTooDeep(ReadOnlySpan<byte> utf8)
+    {
+        var reader = new Utf8JsonReader(utf8, new JsonReaderOptions { MaxDepth = int.MaxValue });
+        try
+        {
+            while (reader.Read())
+            {
+            }
+            return true;
+        }
+        catch (JsonException)
+        {
+            return false;
+        }
     }
 
     private static bool TryInteger(JsonElement value, out long number)

@@ -8,13 +8,16 @@ namespace DeepSeekR1.Server.Operations;
 /// <summary>Probes and metrics.</summary>
 internal sealed class HealthApi(Lifecycle lifecycle, MetricsPage metrics)
 {
+    /// <summary>Methods of a route that only reads: probes and proxies ask with HEAD.</summary>
+    public static readonly string[] Reading = [HttpMethods.Get, HttpMethods.Head];
+
     /// <summary>Adds the routes.</summary>
     public void Map(IEndpointRouteBuilder routes)
     {
-        routes.MapGet("/health", ReadyAsync);
-        routes.MapGet("/health/ready", ReadyAsync);
-        routes.MapGet("/health/live", LiveAsync);
-        routes.MapGet("/metrics", MetricsAsync);
+        routes.MapMethods("/health", Reading, ReadyAsync);
+        routes.MapMethods("/health/ready", Reading, ReadyAsync);
+        routes.MapMethods("/health/live", Reading, LiveAsync);
+        routes.MapMethods("/metrics", Reading, MetricsAsync);
     }
 
     private Task ReadyAsync(HttpContext context)

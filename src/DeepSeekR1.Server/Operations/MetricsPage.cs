@@ -87,7 +87,7 @@ internal sealed class MetricsPage(Lifecycle lifecycle, RequestCounters counters,
         page.Gauge("deepseekr1:kv_blocks_used", "KV blocks in use.", s.BlocksUsed);
         page.Gauge("deepseekr1:kv_blocks_total", "KV blocks in the cache.", s.BlocksTotal);
         page.Counter("deepseekr1:steps_total", "Engine steps.", s.Steps);
-        page.Counter("deepseekr1:step_faults_total", "Engine steps that failed with the requests in them; the engine went on.", s.StepFaults);
+        page.Counter("deepseekr1:step_faults_total", "Engine steps that failed with the requests in them, that which ended the engine included.", s.StepFaults);
         page.Counter("deepseekr1:sequences_finished_total", "Sequences that ended by themselves.", s.RequestsFinished);
         page.Counter("deepseekr1:sequences_cancelled_total", "Sequences that were cancelled.", s.RequestsCancelled);
         page.Counter("deepseekr1:http_requests_finished_total", "Requests answered to the end.", counters.FinishedTotal);
