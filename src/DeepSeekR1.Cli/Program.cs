@@ -28,7 +28,7 @@ namespace DeepSeekR1.Cli
         public static async Task<int> RunAsync(string[] args)
         {
             var root = new RootCommand("deepseek-r1: a native inference server for DeepSeek-R1-family models") { ServeCommand.Create(), ChatCommand.Create(), PlanCommand.Create(), QuantizeCommand.Create(), BenchCommand.Create(), EvalCommand.Create(), TrainCommand.Create() };
-            if (UnknownOption(root, args) is { } unknown)
+            if ((UnknownCommand(root, args) ?? UnknownOption(root, args)) is { } unknown)
                 return Fail(ExitCodes.Usage, unknown);
             var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);
             if (parsed.Errors.Count > 0)
@@ -65,6 +65,16 @@ namespace DeepSeekR1.Cli
             }
         }
 
+        /// <summary>A message for a first word that is no command.</summary>
+        private static string? UnknownCommand(RootCommand root, string[] args)
+        {
+            string[] known = [.. root.Subcommands.Select(c => c.Name)];
+            if (args.Length == 0 || args[0][..Math.Min(1, args[0].Length)] is "-" or "[" || known.Contains(args[0]))
+                return null;
+            string? near = known.FirstOrDefault(k => EditDistance.Between(k, args[0]) <= 2);
+            return $"Unknown command '{args[0]}'." + (near is null ? $" Commands: {string.Join(", ", known)}. See --help." : $" Did you mean '{near}'?");
+        }
+
         /// <summary>
         /// A message for the first option that no command knows: the parser would take it for an argument and complain about
         /// something else.
@@ -74,11 +84,12 @@ namespace DeepSeekR1.Cli
             Command command = root;
             foreach (string arg in args)
                 command = command.Subcommands.FirstOrDefault(c => c.Name == arg) ?? command;
-            string[] known = [.. command.Options.SelectMany(o => o.Aliases.Append(o.Name)), "--help", "--version"];
+            string[] known = [.. command.Options.SelectMany(o => o.Aliases.Append(o.Name)), "--help", "-h", "--version"];
             foreach (string arg in args.TakeWhile(a => a != "--"))
             {
                 string name = arg.Split('=')[0];
-                if (!name.StartsWith("--", StringComparison.Ordinal) || known.Contains(name))
+                bool isOption = name.StartsWith("--", StringComparison.Ordinal) || (name is ['-', var letter] && char.IsAsciiLetter(letter));
+                if (!isOption || known.Contains(name))
                     continue;
                 string? near = known.FirstOrDefault(k => EditDistance.Between(k, name) <= 2);
                 return $"Unknown option '{name}'." + (near is null ? " See --help." : $" Did you mean '{near}'?");

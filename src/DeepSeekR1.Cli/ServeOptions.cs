@@ -33,7 +33,7 @@ internal static class ServeOptions
         new("host", "IP", "Address to listen on; 0.0.0.0 = all (default 127.0.0.1)", (o, v) => o with { Host = v }),
         new("port", "N", "TCP port, 0 to 65535; 0 = a free one (default 8000)", (o, v) => o with { Port = Int("port", v, 0, 65535) }),
         new("api-key", "KEY", "Key that requests must carry; several separated by commas (default: none)",
-            (o, v) => o with { ApiKeys = List(v) }),
+            (o, v) => o with { ApiKeys = List("api-key", v) }),
         new("api-key-file", "FILE", "File with keys, one per line, each optionally with name=NAME rpm=N tpm=N; read again when it changes",
             (o, v) => o with { ApiKeyFile = ExistingFile("api-key-file", v) }),
         new("requests-per-minute", "N", "Requests a minute for each key, or for everybody together without keys; 429 above (default: no limit)",
@@ -41,13 +41,13 @@ internal static class ServeOptions
         new("tokens-per-minute", "N", "Tokens a minute for each key, prompt and answer; 429 while they are used up (default: no limit)",
             (o, v) => o with { TokensPerMinute = Int("tokens-per-minute", v, 1, int.MaxValue) }),
         new("allowed-origins", "URL", "Origins whose pages may call this server from a browser, several separated by commas; * = all (default: none)",
-            (o, v) => o with { AllowedOrigins = List(v) }),
+            (o, v) => o with { AllowedOrigins = List("allowed-origins", v) }),
         new("client-timeout", "SECONDS", "A client that takes nothing of its answer for this long is cut off, 1 to 86400 (default 30)",
             (o, v) => o with { ClientTimeout = TimeSpan.FromSeconds(Int("client-timeout", v, 1, 86400)) }),
         new("max-request-body-bytes", "BYTES", "Largest request body; 413 above (default 33554432)",
             (o, v) => o with { MaxRequestBodyBytes = Long("max-request-body-bytes", v, 1, long.MaxValue) }),
         new("served-model-name", "NAME", "Name in requests and answers; several separated by commas (default: file name of MODEL)",
-            (o, v) => o with { ServedModelNames = List(v) }),
+            (o, v) => o with { ServedModelNames = List("served-model-name", v) }),
         new("dtype", "TYPE", "auto, float32, bfloat16 or float16 (default auto)",
             (o, v) => Engine(o, e => e with { DType = OneOf("dtype", v, "auto", "float32", "bfloat16", "float16") })),
         new("load-format", "FORMAT", "auto: map the files; copy: read them, for disks that mapping does not suit (default auto)",
@@ -177,8 +177,11 @@ internal static class ServeOptions
     private static string ExistingFile(string name, string value)
         => File.Exists(value) ? value : throw new UsageException($"--{name}: there is no file '{value}'.");
 
-    private static string[] List(string value)
-        => value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+    /// <summary>An empty list is a variable that was not set: nobody asks for a server without keys by naming none.</summary>
+    private static string[] List(string name, string value)
+        => value.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries) is { Length: > 0 } items
+            ? items
+            : throw new UsageException($"--{name} is empty ('{value}'). Give at least one value, or leave the option out.");
 
     private static ServerOptions Switch(ServerOptions options, string name, string value, string reason)
         => Bool(name, value) ? throw new UsageException($"--{name}: {reason}.") : options;

@@ -78,7 +78,7 @@ public sealed class ServerHost : IAsyncDisposable
         }
         catch (SocketException e)
         {
-            throw new StartupException($"Cannot listen on {_options.Host} port {_options.Port}: {e.Message}.", e);
+            throw new StartupException($"Cannot listen on {_options.Host} port {_options.Port}: {e.Message}. Choose another address of this machine with --host, or another port with --port.", e);
         }
         var addresses = _app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!;
         Address = new Uri(addresses.Addresses.First());

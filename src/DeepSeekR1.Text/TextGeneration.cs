@@ -16,7 +16,7 @@ public sealed class TextGeneration
     /// <param name="prompts">Token ids of the prompts.</param>
     /// <param name="choices">The answers, prompt by prompt.</param>
     /// <param name="firstLeads">No answer begins before the first of its prompt, which alone brings what is said about the prompt.</param>
-    internal TextGeneration(IReadOnlyList<IReadOnlyList<int>> prompts, IReadOnlyList<ChoiceStream> choices, bool firstLeads)
+    internal TextGeneration(IReadOnlyList<IReadOnlyList<int>> prompts, IReadOnlyList<ChoiceStream> choices, bool firstLeads = false)
     {
         Prompts = prompts;
         _choices = choices;

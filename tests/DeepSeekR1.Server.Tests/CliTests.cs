@@ -55,6 +55,8 @@ public sealed class CliTests : IDisposable
     [InlineData("swap-space", "4", "--swap-space 4: has no meaning here because a sequence that must give way is computed again, never swapped.")]
     [InlineData("trust-remote-code", "true", "--trust-remote-code: has no meaning here because no code of a checkpoint is ever run.")]
     [InlineData("quantization", "gptq", "--quantization must be one of fp8, int8, int4, nf4, not 'gptq'.")]
+    [InlineData("api-key", "", "--api-key is empty (''). Give at least one value, or leave the option out.")]
+    [InlineData("served-model-name", " ,", "--served-model-name is empty (' ,'). Give at least one value, or leave the option out.")]
     [InlineData("chat-template", "/no/such/file", "--chat-template: there is no file '/no/such/file'.")]
     public void Resolve_BadValue_SaysRangeOrReason(string name, string value, string message)
         => Assert.Equal(message, Assert.Throws<UsageException>(() => Resolve("m", [(name, value)])).Message);
@@ -70,6 +72,9 @@ public sealed class CliTests : IDisposable
     [Theory]
     [InlineData("serve", "--porrt", "1", "m", "Unknown option '--porrt'. Did you mean '--port'?")]
     [InlineData("serve", "m", "--port", "a", "--port must be an integer from 0 to 65535, not 'a'.")]
+    [InlineData("serv", "m", "--port", "1", "Unknown command 'serv'. Did you mean 'serve'?")]
+    [InlineData("launch", "m", "--port", "1", "Unknown command 'launch'. Commands: serve, chat, plan, quantize, bench, eval, train. See --help.")]
+    [InlineData("serve", "m", "-p", "1", "Unknown option '-p'. See --help.")]
     [InlineData("serve", "m", "extra", "more", "Unrecognized command or argument 'extra'.")]
     [InlineData("serve", "m", "--tensor-parallel-size", "0", "--tensor-parallel-size must be an integer from 1 to 64, not '0'.")]
     public async Task Main_BadUsage_ExitCode2AndOneLine(string a, string b, string c, string d, string message)
