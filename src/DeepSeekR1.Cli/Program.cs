@@ -91,7 +91,7 @@ namespace DeepSeekR1.Cli
                 bool isOption = name.StartsWith("--", StringComparison.Ordinal) || (name is ['-', var letter] && char.IsAsciiLetter(letter));
                 if (!isOption || known.Contains(name))
                     continue;
-                string? near = known.FirstOrDefault(k => EditDistance.Between(k, name) <= 2);
+                string? near = name.Length < 4 ? null : known.FirstOrDefault(k => EditDistance.Between(k, name) <= 2);
                 return $"Unknown option '{name}'." + (near is null ? " See --help." : $" Did you mean '{near}'?");
             }
             return null;
