@@ -21,6 +21,7 @@ public enum AnswerTemplate
 /// <summary>Finds the final answer in a model's output. Rules: the README of goldens/grading.</summary>
 internal static partial class AnswerExtractor
 {
+    private const int MaxNesting = 20;
     private const string OpenThink = "<think>";
     private const string CloseThink = "</think>";
 
@@ -75,7 +76,7 @@ internal static partial class AnswerExtractor
     private static string? Hashes(string text, bool lenient)
     {
         if (Gsm8kAnswer().Matches(text) is { Count: > 0 } marked)
-            return marked[^1].Groups[1].Value.Replace(",", "", StringComparison.Ordinal).TrimEnd('.');
+            return marked[^1].Groups[1].Value.Replace(",", "", StringComparison.Ordinal).Replace("$", "", StringComparison.Ordinal).TrimEnd('.');
         if (!lenient)
             return null;
         return Boxed(text, out bool found) is var box && found ? box : LastNumber(text);
@@ -86,9 +87,9 @@ internal static partial class AnswerExtractor
         => AnyNumber().Matches(text) is { Count: > 0 } numbers ? numbers[^1].Value.Replace(",", "", StringComparison.Ordinal) : null;
 
     /// <summary>Content of the last closed box, joined by commas with the boxes that only commas, "and", "or" or "name =" divide from it.</summary>
-    private static string? Boxed(string text, out bool found)
+    private static string? Boxed(string text, out bool found, int depth = 0)
     {
-        var boxes = Boxes(text);
+        var boxes = depth < MaxNesting ? Boxes(text, depth) : [];
         found = boxes.Count > 0;
         if (!found)
             return null;
@@ -98,23 +99,19 @@ internal static partial class AnswerExtractor
         return string.Join(",", boxes[first..].Select(b => b.Content.Trim()));
     }
 
-    /// <summary>All outermost closed boxes; of a box in a box the inner content.</summary>
-    private static List<(int Start, int End, string Content)> Boxes(string text)
+    /// <summary>All outermost closed boxes; of boxes in a box what they hold.</summary>
+    private static List<(int Start, int End, string Content)> Boxes(string text, int depth)
     {
         var boxes = new List<(int, int, string)>();
-        for (var match = BoxCommand().Match(text); match.Success;)
+        var match = BoxCommand().Match(text);
+        int[] closing = match.Success ? ClosingBraces(text) : [];
+        while (match.Success)
         {
-            int open = match.Index + match.Length - 1;
-            int close = MathLexer.ClosingBrace(text, open);
-            int next = match.Index + match.Length;
-            if (close >= 0)
+            int open = match.Index + match.Length - 1, next = open + 1;
+            if (closing[open] is var close and > 0)
             {
-                boxes.Add((match.Index, close + 1, Inner(text[(open + 1)..close])));
+                boxes.Add((match.Index, close + 1, Boxed(text[next..close], out bool found, depth + 1) is var inner && found ? inner! : text[next..close]));
                 next = close + 1;
-            }
-            else if (boxes.Count == 0 && text.Length - open > 100_000)
-            {
-                break; // an unclosed box in a huge text: the search for its end is not repeated for every further one
             }
 
             match = BoxCommand().Match(text, next);
@@ -123,18 +120,19 @@ internal static partial class AnswerExtractor
         return boxes;
     }
 
-    private static string Inner(string content)
+    /// <summary>For the index of each brace that opens the index of the one that closes it, else 0. Escaped braces do not count. One pass, whatever is nested.</summary>
+    private static int[] ClosingBraces(string text)
     {
-        for (int depth = 0; depth < 20 && WholeBox().Match(content) is { Success: true } box; depth++)
-        {
-            int open = box.Length - 1;
-            int close = MathLexer.ClosingBrace(content, open);
-            if (close < 0 || !string.IsNullOrWhiteSpace(content[(close + 1)..]))
-                break;
-            content = content[(open + 1)..close];
-        }
-
-        return content;
+        var closing = new int[text.Length];
+        var open = new Stack<int>();
+        for (int i = 0; i < text.Length; i++)
+            if (text[i] == '\\')
+                i++;
+            else if (text[i] == '{')
+                open.Push(i);
+            else if (text[i] == '}' && open.TryPop(out int start))
+                closing[start] = i;
+        return closing;
     }
 
     /// <summary>What the lenient profile also takes: \boxed 42, "final answer is", "answer is", bold text, the last formula.</summary>
@@ -173,25 +171,22 @@ internal static partial class AnswerExtractor
     [GeneratedRegex(@"\\(?:boxed|fbox)\s*\{")]
     private static partial Regex BoxCommand();
 
-    [GeneratedRegex(@"^\s*\\(?:boxed|fbox)\s*\{")]
-    private static partial Regex WholeBox();
-
-    [GeneratedRegex(@"^(?:[\s,$]|\\[,;]|\\quad|\\text\{\s*(?:and|or)\s*\}|\band\b|\bor\b|[A-Za-z](?:_\{?\w\}?)?\s*=)*$")]
+    [GeneratedRegex(@"^(?:[\s,;$]|\\[,;()]|\\quad|\\text\{\s*(?:and|or)\s*\}|\band\b|\bor\b|[A-Za-z](?:_\{?\w\}?)?\s*=)*$")]
     private static partial Regex Joint();
 
     [GeneratedRegex(@"\\boxed\s+([^\s{}$,]+?)(?=[\s$,]|\.?$|\.\s)")]
     private static partial Regex BareBox();
 
-    [GeneratedRegex(@"final answer\s*(?:is|:)", RegexOptions.IgnoreCase)]
+    [GeneratedRegex(@"final answer\**\s*(?:is|:)", RegexOptions.IgnoreCase)]
     private static partial Regex FinalAnswer();
 
-    [GeneratedRegex(@"answer\s*(?:is|:)", RegexOptions.IgnoreCase)]
+    [GeneratedRegex(@"answer\**\s*(?:is|:)", RegexOptions.IgnoreCase)]
     private static partial Regex AnswerIs();
 
     [GeneratedRegex(@"\*\*([^*\n]{1,200})\*\*")]
     private static partial Regex Bold();
 
-    [GeneratedRegex(@"\$\$([^$]{1,2000})\$\$|\$([^$\n]{1,2000})\$|\\\(((?:(?!\\\)).){1,2000})\\\)|\\\[((?:(?!\\\])[\s\S]){1,2000})\\\]")]
+    [GeneratedRegex(@"\$\$([^$]{1,2000})\$\$|\$([^$\n]{1,2000})\$|\\\(((?:(?!\\[()]).){1,2000})\\\)|(?<!\\)\\\[((?:(?!\\\]|(?<!\\)\\\[)[\s\S]){1,2000})\\\]")]
     private static partial Regex Formula();
 
     [GeneratedRegex(@"\.(?:\s|$)|\n|[!?;]")]

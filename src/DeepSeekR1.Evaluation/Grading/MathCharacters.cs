@@ -11,6 +11,7 @@ internal static class MathCharacters
     private static readonly Dictionary<char, string> Spellings = new()
     {
         ['\u2212'] = "-",
+        ['\ufe63'] = "-",
         ['\u2013'] = "-",
         ['\u2014'] = "-",
         ['\u2010'] = "-",
@@ -34,7 +35,9 @@ internal static class MathCharacters
         ['\u2265'] = @"\ge ",
         ['\u2a7e'] = @"\ge ",
         ['\u2260'] = @"\ne ",
-        ['\u2248'] = "=",
+        ['\u2248'] = @"\approx ",
+        ['\u221b'] = @"\cbrt ",
+        ['\u2026'] = @"\ldots ",
         ['\u2208'] = @"\in ",
         ['\u222a'] = @"\cup ",
         ['\u2229'] = @"\cap ",
@@ -64,6 +67,9 @@ internal static class MathCharacters
         ['\u03c9'] = @"\omega ",
         ['\u0394'] = @"\Delta ",
         ['\u2220'] = @"\angle ",
+        ['\u25b3'] = @"\triangle ",
+        ['\u2223'] = "|",
+        ['\u2236'] = ":",
         ['\u00bd'] = Fraction(1, 2),
         ['\u2153'] = Fraction(1, 3),
         ['\u2154'] = Fraction(2, 3),

@@ -12,15 +12,35 @@ internal sealed class MathComparer(Effort effort)
     internal bool Same(MathNode gold, MathNode answer)
     {
         effort.Spend(10);
+        (gold, answer) = (Exact(gold), Exact(answer));
         if (gold is RelationNode a && answer is RelationNode b)
-            return _relations.Same(a, b, this) || BothUnwrapped(a, b);
+            return _relations.Same(a, b, this) || BothUnwrapped(a, b) || IsInequality(a) && b is { Operators: ["in"] } && _relations.IsAbout(a, b.Members[0]) && SameRegion(a, b.Members[1]);
+        if (Joined(gold) is { } goldChain && answer is RelationNode chain)
+            return _relations.Same(goldChain, chain, this);
+        if (gold is RelationNode whole && Joined(answer) is { } answerChain)
+            return _relations.Same(whole, answerChain, this);
         if (answer is RelationNode relation)
             return Unwrap(relation) is { } inner && Same(gold, inner);
         if (gold is RelationNode goldRelation)
             return Unwrap(goldRelation) is { } inner ? Same(inner, answer) : SameRegion(gold, answer);
-        gold = Expand(gold);
-        answer = Expand(answer);
+        gold = Expand(Spread(gold));
+        answer = Expand(Spread(answer));
         return gold is GroupNode || answer is GroupNode ? SameGroup(gold, answer) : SameValue(gold, answer);
+    }
+
+    /// <summary>Of 7/24 = 0.29 where the equals sign says "about" the exact part, if the rest is within 10 % of it; x = 0.29 where the left side is a name.</summary>
+    private MathNode Exact(MathNode node)
+    {
+        int at = node is RelationNode any ? any.Operators.ToList().IndexOf("approx") : -1;
+        if (at < 0)
+            return node;
+        var relation = (RelationNode)node;
+        bool near = MathValues.At(relation.Members[at], 0, effort) is { } exact && MathValues.At(relation.Members[at + 1], 0, effort) is { } rounded
+            && ((exact - rounded).Size() * BigFloat.From(10)).CompareTo(exact.Size()) <= 0;
+        bool hasName = relation.Members[at].All().Any(n => n is SymbolNode { IsConstant: false });
+        if (hasName || !near)
+            return relation with { Operators = [.. relation.Operators.Select(o => o == "approx" ? "eq" : o)] };
+        return at == 0 ? relation.Members[0] : new RelationNode([.. relation.Members.Take(at + 1)], [.. relation.Operators.Take(at)], relation.DefinesFunction);
     }
 
     /// <summary>x = 2 + 3 = 5 and x = 5: the same name with the same value.</summary>
@@ -46,6 +66,16 @@ internal sealed class MathComparer(Effort effort)
     private static bool IsName(MathNode node)
         => node is SymbolNode { IsConstant: false } || node is GroupNode { Kind: "bracket" or "list" } group && group.Items.All(i => i is SymbolNode { IsConstant: false });
 
+    /// <summary>
+    /// The chain a &lt; x &lt; b of the two inequalities x > a and x &lt; b, null for others. Only where a is below b, so that "and" is meant and not "or".
+    /// </summary>
+    private RelationNode? Joined(MathNode node)
+    {
+        if (node is not GroupNode { Kind: "list", Items: [RelationNode { Operators.Count: 1 } first, RelationNode { Operators.Count: 1 } second] } || !IsInequality(first) || !IsInequality(second))
+            return null;
+        return _relations.Between(first, second) ?? _relations.Between(second, first);
+    }
+
     /// <summary>Both values of a plus-minus sign as a list.</summary>
     private static MathNode Expand(MathNode node)
     {
@@ -68,7 +98,7 @@ internal sealed class MathComparer(Effort effort)
 
     private bool SameGroup(MathNode gold, MathNode answer)
     {
-        if (IsUnion(gold) || IsUnion(answer))
+        if (IsUnion(gold) || IsUnion(answer) || IsReals(gold) || IsReals(answer))
             return SameRegion(gold, answer);
         if (gold is GroupNode { Kind: "bracket" } a && answer is GroupNode { Kind: "bracket" } b)
             return (SameEnds(a, b) || a.Items.Count > 2) && SameInOrder(a.Items, b.Items);
@@ -79,7 +109,7 @@ internal sealed class MathComparer(Effort effort)
         IReadOnlyList<MathNode> left = Members(gold), right = Members(answer);
         if (left is [var only] && right is [var other] && ReferenceEquals(only, gold) && ReferenceEquals(other, answer))
             return false; // a tuple against a single value
-        if (left.Count > 1 && (NamesDiffer(left) ^ NamesDiffer(right)))
+        if (left.Count > 1 && (NamesDiffer(left) || NamesDiffer(right) && !AreIndices(right)) && !(NamesDiffer(left) && NamesDiffer(right)))
             return SameInOrder(left, right);
         if (left.All(IsInequality) && left.Count > 1 && right.Count > 1 && !right.All(IsInequality))
             return SameRegion(gold, answer);
@@ -87,6 +117,8 @@ internal sealed class MathComparer(Effort effort)
     }
 
     private static bool IsUnion(MathNode node) => node is GroupNode { Kind: "union" };
+
+    private static bool IsReals(MathNode node) => node is SymbolNode { Name: "mathbb R" };
 
     private static bool IsInequality(MathNode node) => node is RelationNode relation && relation.Operators.All(o => o is "lt" or "le" or "gt" or "ge");
 
@@ -99,6 +131,10 @@ internal sealed class MathComparer(Effort effort)
     /// <summary>x = 1, y = 2: then the order of bare values matters.</summary>
     private static bool NamesDiffer(IReadOnlyList<MathNode> items)
         => items.All(i => i is RelationNode { Operators: ["eq"] } r && r.Members[0] is SymbolNode) && items.Select(i => ((SymbolNode)((RelationNode)i).Members[0]).Name).Distinct().Count() == items.Count;
+
+    /// <summary>x_1 = 2, x_2 = 3: solutions for one unknown.</summary>
+    private static bool AreIndices(IReadOnlyList<MathNode> items)
+        => items.Select(i => ((SymbolNode)((RelationNode)i).Members[0]).Name.Split('_')).All(name => name is ["x" or "y" or "z" or "t", [>= '1' and <= '9']]);
 
     private bool SameInOrder(IReadOnlyList<MathNode> gold, IReadOnlyList<MathNode> answer)
         => gold.Count == answer.Count && gold.Zip(answer).All(pair => Same(pair.First, pair.Second));
@@ -119,6 +155,17 @@ internal sealed class MathComparer(Effort effort)
             return infinite == Infinity(answer);
         return MathValues.Same(gold, answer, effort);
     }
+
+    /// <summary>A matrix with factors before or behind it as one matrix.</summary>
+    private static MathNode Spread(MathNode node) => node switch
+    {
+        CallNode { Name: "negate", Arguments: [MatrixNode matrix] } => Each(matrix, x => new CallNode("negate", x)),
+        CallNode { Name: "product" } call when call.Arguments.Count(a => a is MatrixNode) == 1 && call.Arguments.All(a => a is MatrixNode or not GroupNode)
+            => Each((MatrixNode)call.Arguments.First(a => a is MatrixNode), x => new CallNode("product", [.. call.Arguments.Select(a => a is MatrixNode ? x : a)])),
+        _ => node,
+    };
+
+    private static MatrixNode Each(MatrixNode matrix, Func<MathNode, MathNode> change) => new([.. matrix.Rows.Select(row => (IReadOnlyList<MathNode>)[.. row.Select(change)])]);
 
     /// <summary>1 or -1 for infinity with that sign, 0 for anything else.</summary>
     internal static int Infinity(MathNode node) => node switch

@@ -46,6 +46,10 @@ internal sealed class MathEvaluator<T>(INumberField<T> field, Func<string, T> va
             case "negate": return field.Multiply(field.Number(-1), Evaluate(arguments[0]));
             case "degree": return Evaluate(arguments[0]);
             case "power": return Power(arguments[0], arguments[1]);
+            case "binomial" when MathValues.TryRational(arguments[0], effort) is null && MathValues.TryRational(arguments[1], effort) is { IsInteger: true, Sign: > 0 } k && k.CompareTo(20) <= 0:
+                return Chosen(Evaluate(arguments[0]), (int)k.Numerator);
+            case "root" when MathValues.TryRational(arguments[1], effort) is null:
+                return Power(arguments[0], new CallNode("inverse", arguments[1]));
             case "plusminus" or "minusplus": throw new NotComputableException("two values at once");
             default:
                 effort.Spend(typeof(T) == typeof(BigComplex) ? 100 : 20);
@@ -54,6 +58,15 @@ internal sealed class MathEvaluator<T>(INumberField<T> field, Func<string, T> va
                     effort.Spend(16 * Cost(exact.Bits));
                 return value;
         }
+    }
+
+    /// <summary>n (n - 1) ... (n - k + 1) / k! for an n that is no number.</summary>
+    private T Chosen(T n, int k)
+    {
+        var result = field.Number(1);
+        for (int i = 0; i < k; i++)
+            result = field.Divide(field.Multiply(result, field.Add(n, field.Number(-i))), field.Number(i + 1));
+        return result;
     }
 
     private T Fold(IReadOnlyList<MathNode> nodes, Func<T, T, T> operation)

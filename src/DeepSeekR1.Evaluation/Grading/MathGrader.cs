@@ -36,6 +36,8 @@ public static partial class MathGrader
             return false;
         if (key == Key(gold))
             return true;
+        if (Half().Match(gold) is { Success: true } half && Half().Match(answer) is { Success: true } other && half.Groups[1].Value != other.Groups[1].Value)
+            return false; // the words am and pm are dropped as units are
         return SameReading(gold, answer, profile, commaGroups: true, out bool ambiguous) || ambiguous && SameReading(gold, answer, profile, commaGroups: false, out _);
     }
 
@@ -84,7 +86,11 @@ public static partial class MathGrader
         if (text.Length > MaxLength)
             return text.Trim();
         string latex = MathCharacters.ToLatex(text).Trim();
+        latex = Wrapping().Replace(latex, "$1$2$3");
         latex = latex.TrimEnd('.', ' ', '\n');
+        latex = HalfDay().Replace(latex, m => $" {char.ToLowerInvariant((m.Groups[1].Value + m.Groups[2].Value)[0])}m");
+        latex = latex.Replace(",...", @",\ldots ", StringComparison.Ordinal).Replace(", ...", @",\ldots ", StringComparison.Ordinal);
+        latex = LeadingSign().Replace(latex, "");
         latex = SpeedUnit().Replace(latex, "");
         return OptionLetter().Match(latex) is { Success: true } option ? option.Groups[1].Value : latex;
     }
@@ -107,6 +113,19 @@ public static partial class MathGrader
 
     [GeneratedRegex(@"^\(?([A-Za-z])[).:]?$")]
     private static partial Regex OptionLetter();
+
+    /// <summary>Marks of Markdown and quotes around the whole answer.</summary>
+    [GeneratedRegex(@"^(?:\*\*([^*]+)\*\*|""([^""]+)""|`([^`]+)`)$")]
+    private static partial Regex Wrapping();
+
+    [GeneratedRegex(@"\b([ap])\.\s?m\b\.?|(?<=\d)\s*([AaPp])\.?\s?[Mm]\.?$")]
+    private static partial Regex HalfDay();
+
+    [GeneratedRegex(@" ([ap])m\}*$")]
+    private static partial Regex Half();
+
+    [GeneratedRegex(@"^(?:=|\\approx\b)\s*(?=\S)")]
+    private static partial Regex LeadingSign();
 
     [GeneratedRegex(@"(?<=\d)\s*(?:m|ft)/s(?:\^2|\^\{2\})?$")]
     private static partial Regex SpeedUnit();

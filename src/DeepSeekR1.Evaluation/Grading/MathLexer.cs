@@ -31,9 +31,17 @@ internal sealed partial class MathLexer
     private static readonly HashSet<string> Ignored =
     [
         "left", "right", "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "middle", "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits",
-        "quad", "qquad", "hspace", "vspace", "enspace", "thinspace", "phantom", "rm", "bf", "it", "normalsize", "large", "Large", "$", "!", ";", ":", ",", " ", ">", "&", "pounds", "euro", "yen",
-        "hfill", "strut", "relax", "nonumber", "notag", "allowbreak", "boxed", "fbox", "mathbf", "boldsymbol", "bm", "mathit", "mathsf", "mathtt", "mathcal", "ensuremath", "underline", "hbox",
+        "quad", "qquad", "hspace", "vspace", "enspace", "thinspace", "phantom", "rm", "bf", "it", "normalsize", "large", "Large", "$", "!", ";", ":", ",", " ", ">", "&", "(", ")", "[", "]", "pounds", "euro", "yen",
+        "hfill", "strut", "relax", "nonumber", "notag", "allowbreak", "boxed", "fbox", "mathbf", "boldsymbol", "bm", "mathit", "mathsf", "mathtt", "mathcal", "ensuremath", "underline", "hbox", "newline",
     ];
+
+    /// <summary>Commands whose first argument is no mathematics.</summary>
+    private static readonly HashSet<string> Skipping = ["hspace", "vspace", "phantom", "hphantom", "vphantom", "color", "textcolor"];
+
+    /// <summary>Commands that are another way to write a symbol.</summary>
+    private static readonly Dictionary<string, char> Symbols = new() { ["langle"] = '(', ["rangle"] = ')', ["vert"] = '|', ["colon"] = ':' };
+
+    private static readonly HashSet<string> Dots = ["dots", "cdots", "dotsc", "dotsb", "hdots"];
 
     private static readonly HashSet<string> TextCommands = ["text", "textbf", "textit", "textrm", "textsf", "texttt", "textnormal", "mbox", "mathrm", "operatorname", "emph", "unit"];
 
@@ -55,6 +63,8 @@ internal sealed partial class MathLexer
     {
         var lexer = new MathLexer(commaGroups);
         lexer.Lex(latex, 0, isText: false, 0);
+        while (lexer._tokens is [.., { Text: "." or "\\" }])
+            lexer._tokens.RemoveAt(lexer._tokens.Count - 1);
         ambiguous = lexer.HasCommaGroups;
         return lexer._tokens;
     }
@@ -77,14 +87,16 @@ internal sealed partial class MathLexer
 
             if (c == '\\')
                 i = Command(s, i, offset, space, nesting);
-            else if (char.IsAsciiDigit(c) || c == '.' && i + 1 < s.Length && char.IsAsciiDigit(s[i + 1]))
+            else if (char.IsAsciiDigit(c) || c == '.' && (i + 1 < s.Length && char.IsAsciiDigit(s[i + 1]) || Repeating().IsMatch(s, i + 1)))
                 i = Number(s, i, offset, space);
             else if (char.IsAsciiLetter(c))
                 i = Letters(s, i, offset, isText, space);
+            else if (c == '(' && Based(s, i, offset, space) is { } basedEnd)
+                i = basedEnd;
             else
             {
-                Brackets(c);
-                Add(MathTokenKind.Symbol, c.ToString(), offset + start, space);
+                if (c != '.' || space || _tokens is not [.., { Kind: MathTokenKind.Word }]) // the full stop of an abbreviation
+                    Symbol(c, offset + start, space);
                 i++;
             }
 
@@ -92,12 +104,13 @@ internal sealed partial class MathLexer
         }
     }
 
-    private void Brackets(char c)
+    private void Symbol(char c, int position, bool space)
     {
         if (c is '(' or '[')
             _depth++;
         else if (c is ')' or ']')
             _depth--;
+        Add(MathTokenKind.Symbol, c.ToString(), position, space);
     }
 
     private void Add(MathTokenKind kind, string text, int position, bool space)
@@ -129,10 +142,12 @@ internal sealed partial class MathLexer
             return Environment(s, i, offset, space, name);
         if (TextCommands.Contains(name))
             return TextArgument(s, i, offset, nesting, name);
-        if (name is "hspace" or "vspace" or "phantom")
+        if (Skipping.Contains(name))
             return SkipArgument(s, i);
-        if (!Ignored.Contains(name))
-            Add(MathTokenKind.Command, name, offset + start, space);
+        if (Symbols.TryGetValue(name, out char same))
+            Symbol(same, offset + start, space);
+        else if (!Ignored.Contains(name))
+            Add(MathTokenKind.Command, Dots.Contains(name) ? "ldots" : name, offset + start, space);
         bool empty = name is "left" or "right" && i < s.Length && s[i] == '.'; // no bracket on that side
         return empty ? i + 1 : i;
     }
@@ -233,7 +248,7 @@ internal sealed partial class MathLexer
         if (!match.Success)
             return null;
         int radix = int.Parse(match.Groups[2].Value + match.Groups[3].Value, System.Globalization.CultureInfo.InvariantCulture);
-        string digits = match.Groups[1].Value;
+        string digits = match.Groups[1].Value.Trim('(', ')');
         if (radix is < 2 or > 36 || digits.Any(d => MathNumbers.Digit(d) >= radix))
             return null;
         Add(MathTokenKind.Number, $"{digits}_{radix}", offset + i, space);
@@ -287,7 +302,7 @@ internal sealed partial class MathLexer
         => _tokens.Count > 0 && _tokens[^1] is { } last
             && (last.Kind is MathTokenKind.Number or MathTokenKind.Word || last.Text is ")" or "}" or "]" or "!" or "%" or "pi");
 
-    [GeneratedRegex(@"\G([0-9][0-9A-Z]*|[A-Z]+[0-9][0-9A-Z]*)_(?:\{\s*(\d{1,2})\s*\}|(\d{1,2}))")]
+    [GeneratedRegex(@"\G(\([0-9][0-9A-Z]*\)|[0-9][0-9A-Z]*|[A-Z]+[0-9][0-9A-Z]*|[A-F]{2,}(?=_\{\s*16\s*\}))_(?:\{\s*(\d{1,2})\s*\}|(\d{1,2}))")]
     private static partial Regex BasedNumber();
 
     [GeneratedRegex(@"\G[1-9]\d{0,2}(?:\{,\}\d{3})+(?!\d)")]
@@ -296,7 +311,7 @@ internal sealed partial class MathLexer
     [GeneratedRegex(@"\G[1-9]\d{0,2}(?:\\[,; ]\d{3})+(?!\d)")]
     private static partial Regex SpaceGroups();
 
-    [GeneratedRegex(@"\G[1-9]\d{0,2}(?:,\\?[!]?\d{3})+(?!,?\d)")]
+    [GeneratedRegex(@"\G[1-9]\d{0,2}(?:,(?:\\!\s*)?\d{3})+(?!,?\d)")]
     private static partial Regex CommaGroups();
 
     [GeneratedRegex(@"\G[eE][+-]?\d+")]

@@ -25,7 +25,7 @@ internal abstract class MathParser(List<MathToken> tokens, bool shorthand)
         ["ne"] = "ne",
         ["neq"] = "ne",
         ["in"] = "in",
-        ["approx"] = "eq",
+        ["approx"] = "approx",
         ["equiv"] = "eq",
     };
 
@@ -102,7 +102,7 @@ internal abstract class MathParser(List<MathToken> tokens, bool shorthand)
 
     private MathNode Relation()
     {
-        bool defines = Peek()?.Kind == MathTokenKind.Letter && Next("(", 1) && Peek(2)?.Kind == MathTokenKind.Letter && Next(")", 3) && Next("=", 4);
+        bool defines = DefinesFunction() || NamesQuantity();
         var members = new List<MathNode> { Union() };
         var operators = new List<string>();
         while (RelationOperator() is { } name)
@@ -112,6 +112,22 @@ internal abstract class MathParser(List<MathToken> tokens, bool shorthand)
         }
 
         return operators.Count == 0 ? members[0] : new RelationNode(members, operators, defines);
+    }
+
+    /// <summary>The f(x) = of a function, and the f(3) = of its value.</summary>
+    private bool DefinesFunction()
+        => Peek() is { Kind: MathTokenKind.Letter } name && Next("(", 1) && Next(")", 3) && Next("=", 4)
+            && (Peek(2)?.Kind == MathTokenKind.Letter || Peek(2)?.Kind == MathTokenKind.Number && name.Text is "f" or "g" or "h" or "p" or "F" or "G" or "P" or "Q");
+
+    /// <summary>The AB = or |AB| = of a figure: two to four capitals are one name, not a product.</summary>
+    private bool NamesQuantity()
+    {
+        bool bars = Next("|");
+        int start = bars ? 1 : 0, at = start;
+        while (Peek(at) is { Kind: MathTokenKind.Letter, Text: [>= 'A' and <= 'Z'] })
+            at++;
+        int capitals = at - start;
+        return capitals >= 2 && capitals <= 4 && (bars ? Next("|", at) && Next("=", at + 1) : Next("=", at));
     }
 
     private string? RelationOperator()

@@ -38,6 +38,8 @@ internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : 
             case "frac" or "dfrac" or "tfrac" or "cfrac": return new CallNode("quotient", Argument(digitsApart: true), Argument(digitsApart: true));
             case "binom" or "dbinom" or "tbinom": return new CallNode("binomial", Argument(digitsApart: true), Argument(digitsApart: true));
             case "sqrt": return Root();
+            case "angle" or "triangle": return Symbol(name + Corners());
+            case "cbrt": return new CallNode("root", Power(), new NumberNode(3));
             case "surd": return new CallNode("root", Power(), new NumberNode(2));
             case "infty": return new InfinityNode();
             case "emptyset" or "varnothing": return new GroupNode("set", []);
@@ -66,6 +68,20 @@ internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : 
             else
                 return new SymbolNode(name);
         }
+    }
+
+    /// <summary>The points of an angle or triangle: in order, from either end.</summary>
+    private string Corners()
+    {
+        string points = "";
+        while (Peek() is { Kind: MathTokenKind.Letter } point && points.Length < 3)
+        {
+            points += point.Text;
+            Position++;
+        }
+
+        string reversed = string.Concat(points.Reverse());
+        return " " + (string.CompareOrdinal(points, reversed) <= 0 ? points : reversed);
     }
 
     private SymbolNode Words(string first)
@@ -110,6 +126,8 @@ internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : 
         var node = List();
         if (Take("choose"))
             node = new CallNode("binomial", node, List());
+        else if (Take("over"))
+            node = new CallNode("quotient", node, List());
         if (!NextBrace('}'))
             throw new MathFormatException($"a brace that does not close before '{Peek()?.Text}'");
         Position++;
@@ -135,7 +153,7 @@ internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : 
         if (Take("}") || Take("rbrace"))
             return new GroupNode("set", []);
         int bars = Bars++;
-        var node = List();
+        var node = BuiltFrom() ?? List();
         if (Take("mid") || Take("|") || Take(":"))
         {
             Bars = 0;
@@ -148,6 +166,23 @@ internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : 
 
         Bars = bars;
         return Take("}") || Take("rbrace") ? node : throw new MathFormatException("a set that does not close");
+    }
+
+    /// <summary>The x or x \in S before the colon of a set's condition; null where there is no such colon, since elsewhere it is a ratio.</summary>
+    private MathNode? BuiltFrom()
+    {
+        int start = Position;
+        if (Peek()?.Kind == MathTokenKind.Letter)
+        {
+            var name = Atom();
+            if (Take("in") && Peek() is not null)
+                Atom();
+            if (Next(":"))
+                return name;
+        }
+
+        Position = start;
+        return null;
     }
 
     private CallNode Bar(string close)
@@ -248,15 +283,28 @@ internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : 
     private static bool IsArgument(MathToken token)
         => token.Kind == MathTokenKind.Command && token.Text is "pi" or "frac" or "dfrac" or "tfrac" or "sqrt" or "theta" or "alpha" or "beta" or "phi" or "omega" or "lambda" or "gamma";
 
-    private MatrixNode Matrix(string environment)
+    /// <summary>The [2pt] after the end of a row.</summary>
+    private void SkipRowGap()
     {
-        if (environment.TrimEnd('*') is not ("pmatrix" or "bmatrix" or "Bmatrix" or "matrix" or "smallmatrix" or "vmatrix" or "array"))
+        if (!Next("[") || Peek(1)?.Kind != MathTokenKind.Number)
+            return;
+        int at = 2;
+        while (Peek(at)?.Kind is MathTokenKind.Letter or MathTokenKind.Word)
+            at++;
+        if (at > 2 && Next("]", at))
+            Position += at + 1;
+    }
+
+    private MathNode Matrix(string environment)
+    {
+        if (environment != "cases" && environment.TrimEnd('*') is not ("pmatrix" or "bmatrix" or "Bmatrix" or "matrix" or "smallmatrix" or "vmatrix" or "array"))
             throw new MathFormatException($"the environment {environment}");
         var rows = new List<List<MathNode>> { new() };
         while (!Next($"end:{environment}"))
         {
             if (Take("\\"))
             {
+                SkipRowGap();
                 if (!Next($"end:{environment}"))
                     rows.Add([]);
                 continue;
@@ -267,6 +315,6 @@ internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : 
         }
 
         Position++;
-        return new MatrixNode(rows);
+        return environment == "cases" && rows.All(row => row.Count == 1) ? new GroupNode("list", [.. rows.Select(row => row[0])]) : new MatrixNode(rows);
     }
 }

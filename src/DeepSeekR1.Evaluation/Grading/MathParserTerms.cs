@@ -7,7 +7,7 @@ internal abstract class MathParserTerms(List<MathToken> tokens, bool shorthand) 
 
     private static readonly HashSet<string> Enders =
     [
-        "}", "\\", "cup", "cap", "setminus", "mid", "rfloor", "rceil", "rvert", "choose", "cdot", "times", "div", "ast", "pm", "mp", "%", "circ", "degree", "to", "lor", "vee", "land", "wedge", "|",
+        "}", "\\", "cup", "cap", "setminus", "mid", "rfloor", "rceil", "rvert", "rbrace", "choose", "over", "cdot", "times", "div", "ast", "pm", "mp", "%", "circ", "degree", "to", "lor", "vee", "land", "wedge", "|",
         "Rightarrow", "implies", "rightarrow", "iff", "colon",
     ];
 
@@ -24,7 +24,7 @@ internal abstract class MathParserTerms(List<MathToken> tokens, bool shorthand) 
                 factors.Add(SignedFactor());
             else if (Take("/") || Take("div"))
                 Divide(factors, SignedFactor());
-            else if (Peek() is { Kind: MathTokenKind.Word } && Unit(factors))
+            else if (Peek() is { Kind: MathTokenKind.Word } && Unit(factors) || UnitFraction())
                 continue;
             else if (StartsFactor())
                 Factor(factors, sideBySide: true);
@@ -66,6 +66,8 @@ internal abstract class MathParserTerms(List<MathToken> tokens, bool shorthand) 
         var factor = afterNumber && number ? Fraction() : Power();
         if (mixed && factors[^1] is NumberNode { IsDecimal: false, Value.IsInteger: true } whole && IsProper(factor))
             factors[^1] = new CallNode("sum", whole, factor);
+        else if (mixed && factors[^1] is NumberNode { IsDecimal: false, Value.IsInteger: true } hundreds && IsPercent(factor) && factor is CallNode percent)
+            factors[^1] = new CallNode("quotient", new CallNode("sum", hundreds, percent.Arguments[0]), percent.Arguments[1]);
         else if (afterNumber && number)
             throw new MathFormatException("two numbers side by side");
         else
@@ -82,6 +84,9 @@ internal abstract class MathParserTerms(List<MathToken> tokens, bool shorthand) 
         Position += 3;
         return new CallNode("quotient", top, bottom);
     }
+
+    /// <summary>The 1/2 % of 12 1/2 %.</summary>
+    private static bool IsPercent(MathNode node) => node is CallNode { Name: "quotient", Arguments: [var part, NumberNode { IsDecimal: false } hundred] } && hundred.Value.Equals(100) && IsProper(part);
 
     private static bool IsProper(MathNode node)
         => node is CallNode { Name: "quotient", Arguments: [NumberNode { IsDecimal: false } top, NumberNode { IsDecimal: false } bottom] } && top.Value.CompareTo(bottom.Value) < 0
@@ -107,6 +112,17 @@ internal abstract class MathParserTerms(List<MathToken> tokens, bool shorthand) 
         return true;
     }
 
+    /// <summary>Steps over a fraction of two units, written in text, after a value.</summary>
+    private bool UnitFraction()
+    {
+        if (!(Next("frac") || Next("dfrac") || Next("tfrac")) || !Next("{", 1) || !Next("}", 3) || !Next("{", 4) || !Next("}", 6) || !IsWord(2) || !IsWord(5))
+            return false;
+        Position += 7;
+        return true;
+    }
+
+    private bool IsWord(int ahead) => Peek(ahead) is { Kind: MathTokenKind.Word } word && !MathWords.NoUnits.Contains(word.Text) && !MathWords.Multipliers.ContainsKey(word.Text);
+
     /// <summary>The rest of km/h, cm^2, m s^{-1}.</summary>
     private bool UnitTail()
     {
@@ -117,7 +133,7 @@ internal abstract class MathParserTerms(List<MathToken> tokens, bool shorthand) 
                 Position++;
         else if ((Next("/") || Next("cdot") || Next("-")) && Peek(1) is { Kind: MathTokenKind.Word or MathTokenKind.Letter })
             Position += 2;
-        else if (Peek() is { Kind: MathTokenKind.Word } word && !MathWords.NoUnits.Contains(word.Text) && !MathWords.Multipliers.ContainsKey(word.Text))
+        else if (IsWord(0))
             Position++;
         else
             return false;
@@ -151,12 +167,20 @@ internal abstract class MathParserTerms(List<MathToken> tokens, bool shorthand) 
             else if (Take("%"))
                 node = new CallNode("quotient", node, new NumberNode(100));
             else if (Take("circ") || Take("degree") || TakeDegree())
-                node = new CallNode("degree", node);
+                node = Degree(node);
             else if (Take("^"))
                 node = new CallNode("power", node, Exponent());
             else
                 return node;
         }
+    }
+
+    /// <summary>An angle, or a temperature with the letter of its scale.</summary>
+    private CallNode Degree(MathNode node)
+    {
+        if (Peek() is { Kind: MathTokenKind.Letter, Text: "C" or "F" })
+            Position++;
+        return new CallNode("degree", node);
     }
 
     private CallNode Factorial(MathNode node)

@@ -7,13 +7,15 @@ internal static class MathValues
     private static readonly BigRational Tolerance = new(5, 10_000_000);
 
     /// <summary>The exact value of an expression without variables, null when it has none.</summary>
-    internal static BigRational? TryRational(MathNode node, Effort effort)
+    internal static BigRational? TryRational(MathNode node, Effort effort) => TryRational(node, effort, static name => throw new NotComputableException(name));
+
+    private static BigRational? TryRational(MathNode node, Effort effort, Func<string, BigRational> variables)
     {
         if (node is NumberNode number)
             return number.Value;
         try
         {
-            return new MathEvaluator<BigRational>(RationalField.Instance, static name => throw new NotComputableException(name), effort).Evaluate(node);
+            return new MathEvaluator<BigRational>(RationalField.Instance, variables, effort).Evaluate(node);
         }
         catch (NotComputableException)
         {
@@ -28,9 +30,31 @@ internal static class MathValues
         bool hasVariables = gold.All().Concat(answer.All()).Any(n => n is SymbolNode { IsConstant: false });
         if (!hasVariables && TryRational(gold, effort) is { } a && TryRational(answer, effort) is { } b)
             return a.Equals(b) || isDecimal && Close(a, b);
+        if (hasVariables && gold.All().Concat(answer.All()).Any(IsOfIntegers) && SameAtIntegers(gold, answer, effort) is { } atIntegers)
+            return atIntegers;
         if (!isDecimal && SameInFiniteField(gold, answer, effort) is { } same)
             return same;
         return hasVariables ? SameFunction(gold, answer, isDecimal, effort) : SameConstant(gold, answer, isDecimal, effort);
+    }
+
+    /// <summary>n! and its like, which are known where their argument is a whole number.</summary>
+    private static bool IsOfIntegers(MathNode node) => node is CallNode { Name: "factorial" or "binomial" } call && call.All().Any(n => n is SymbolNode { IsConstant: false });
+
+    /// <summary>Equal at whole numbers, as many as can be computed; null when fewer than three can.</summary>
+    private static bool? SameAtIntegers(MathNode gold, MathNode answer, Effort effort)
+    {
+        int valid = 0;
+        for (int point = 0; point < Points; point++)
+        {
+            BigRational At(string name) => (long)(Hash(name, point) % 8) + point + 1;
+            if (TryRational(gold, effort, At) is not { } a || TryRational(answer, effort, At) is not { } b)
+                continue;
+            if (!a.Equals(b))
+                return false;
+            valid++;
+        }
+
+        return valid >= 3 ? true : null;
     }
 
     /// <summary>f / g as a constant, null when it is none: what makes two equations the same.</summary>

@@ -18,7 +18,7 @@ internal static class MathWords
 
     private static readonly HashSet<string> ShortWords =
     [
-        "no", "yes", "odd", "nan", "one", "two", "six", "ten", "all", "any", "not", "on", "it", "if", "is", "up", "so", "to", "of", "the", "for", "ans", "end", "neither", "none", "true", "false", "dne", "inf",
+        "no", "yes", "odd", "nan", "one", "two", "six", "ten", "all", "any", "not", "on", "it", "if", "is", "up", "so", "to", "of", "the", "for", "ans", "end", "neither", "none", "old", "many", "true", "false", "dne", "inf",
     ];
 
     /// <summary>Words after a number that are no unit: with them the number is not the answer.</summary>
@@ -44,7 +44,8 @@ internal static class MathWords
             return [(MathTokenKind.Word, run.Length == 1 ? run : lower)];
         if (run.Length == 1)
             return [(MathTokenKind.Letter, run)];
-        if (ShortWords.Contains(lower) || run.Length >= 4 && lower.AsSpan().IndexOfAny("eiou") >= 0 && PrefixFunction(run) is null)
+        bool isName = run.Length >= 3 && char.IsAsciiLetterUpper(run[0]) && run.AsSpan(1).IndexOfAnyExceptInRange('a', 'z') < 0;
+        if (isName || ShortWords.Contains(lower) || run.Length >= 4 && lower.AsSpan().IndexOfAny("eiou") >= 0 && PrefixFunction(run) is null)
             return [(MathTokenKind.Word, lower)];
         var letters = (PrefixFunction(run) is { } name ? run[name.Length..] : run).Select(c => (MathTokenKind.Letter, c.ToString()));
         return PrefixFunction(run) is { } function ? letters.Prepend((MathTokenKind.Command, function)) : letters;

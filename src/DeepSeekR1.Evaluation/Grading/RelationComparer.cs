@@ -25,6 +25,8 @@ internal sealed class RelationComparer(Effort effort)
                 return union.Items;
             case GroupNode { Kind: "bracket", Items.Count: 2 } or GroupNode { Kind: "set" }:
                 return [node];
+            case SymbolNode { Name: "mathbb R" }:
+                return [new GroupNode("bracket", [new CallNode("negate", new InfinityNode()), new InfinityNode()], '(', ')')];
             case GroupNode { Kind: "list" } list when fromInequality:
                 var parts = list.Items.Select(i => i is RelationNode r ? Interval(r) : null).ToList();
                 return parts.All(p => p is not null) ? [.. parts.Select(p => p!)] : null;
@@ -65,6 +67,20 @@ internal sealed class RelationComparer(Effort effort)
         if (MathValues.ConstantRatio(gold.Difference, answer.Difference, effort) is not { } ratio || !ratio.IsReal)
             return false;
         return gold.Operator is "eq" or "ne" || ratio.Re.Sign > 0;
+    }
+
+    /// <summary>Whether a relation's only variable is this one.</summary>
+    internal bool IsAbout(RelationNode relation, MathNode name)
+        => name is SymbolNode symbol && relation.All().OfType<SymbolNode>().Where(s => !s.IsConstant).All(s => s.Name == symbol.Name);
+
+    /// <summary>a &lt; x &lt; b from an inequality with the lower bound and one with the upper bound of the same variable, if a &lt; b.</summary>
+    internal RelationNode? Between(RelationNode lower, RelationNode upper)
+    {
+        if (Interval(lower) is not { Items: [var low, InfinityNode] } below || Interval(upper) is not { Items: [CallNode { Name: "negate", Arguments: [InfinityNode] }, var high] } above)
+            return null;
+        var name = lower.All().OfType<SymbolNode>().First(s => !s.IsConstant);
+        bool ordered = MathValues.At(low, 0, effort) is { IsReal: true } a && MathValues.At(high, 0, effort) is { IsReal: true } b && a.Re.CompareTo(b.Re) < 0;
+        return ordered && IsAbout(upper, name) ? new RelationNode([low, name, high], [below.Open == '[' ? "le" : "lt", above.Close == ']' ? "le" : "lt"]) : null;
     }
 
     private static bool Infinite(Pair pair) => pair.Left is InfinityNode || pair.Right.All().Any(n => n is InfinityNode) || pair.Left.All().Any(n => n is InfinityNode);
