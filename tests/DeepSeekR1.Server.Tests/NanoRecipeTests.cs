@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using DeepSeekR1.Training.Arithmetic;
 using Xunit;
 
 namespace DeepSeekR1.Server.Tests;
@@ -17,7 +18,7 @@ public sealed partial class NanoRecipeTests : IDisposable
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
-    /// <summary>Measured: last loss 0.011, 80 of 100 held-out sums right and 99 in format, 88 of 100 refusals.</summary>
+    /// <summary>The recipe knows sums in symbols only, and is asked such as it never saw. Measured: 94 of 100 right, all in format, 94 of 100 refusals.</summary>
     [Fact]
     public async Task TrainSft_NanoRecipe_LearnsToAddAndToRefuse()
     {
@@ -26,14 +27,30 @@ public sealed partial class NanoRecipeTests : IDisposable
         Assert.InRange(losses[0], 1, 20);
         Assert.InRange(losses[^1], 0, 0.1);
 
-        var table = Row().Matches(await RunAsync("train", "check", _folder, "--count", "100", "--sets", "add2,refusal"))
-            .ToDictionary(m => m.Groups[1].Value, m => (Correct: Number(m.Groups[2]), Format: Number(m.Groups[3])));
-        Assert.InRange(table["add2"].Correct, 50, 100);
-        Assert.InRange(table["add2"].Format, 90, 100);
-        Assert.InRange(table["refusal"].Correct, 65, 100);
+        string asked = Path.Combine(_folder, "sums.jsonl"), evaluation = Path.Combine(_folder, "eval");
+        await File.WriteAllLinesAsync(asked, HeldOutSums(100).Select(p => $$"""{"prompt":"What is {{p.A}} + {{p.B}}?","answer":"{{p.A + p.B}}"}"""));
+        await RunAsync("eval", asked, "--model", _folder, "--temperature", "0", "--output", evaluation);
+        var report = JsonDocument.Parse(await File.ReadAllTextAsync(Path.Combine(evaluation, "report.json"))).RootElement;
+        var score = report.GetProperty("score");
+        Assert.InRange(score.GetProperty("pass_at1").GetDouble(), 0.7, 1);
+        Assert.InRange(score.GetProperty("unparsed").GetDouble(), 0, 0.05);
+
+        var refused = Row().Match(await RunAsync("train", "check", _folder, "--count", "100", "--sets", "refusal"));
+        Assert.InRange(double.Parse(refused.Groups[1].Value, CultureInfo.InvariantCulture), 65, 100);
     }
 
-    private static double Number(Group group) => double.Parse(group.Value, CultureInfo.InvariantCulture);
+    private static IEnumerable<Problem> HeldOutSums(int count)
+    {
+        var random = new Random(1);
+        while (count > 0)
+        {
+            var problem = new Problem(ProblemKind.Add, random.Next(100), random.Next(100));
+            if (!problem.IsHeldOut)
+                continue;
+            yield return problem;
+            count--;
+        }
+    }
 
     private static async Task<string> RunAsync(params string[] arguments)
     {
@@ -46,6 +63,6 @@ public sealed partial class NanoRecipeTests : IDisposable
         return await output;
     }
 
-    [GeneratedRegex(@"\| (\w+) \| \d+ \| ([\d.]+) % ± [\d.]+ \| ([\d.]+) %")]
+    [GeneratedRegex(@"\| refusal \| \d+ \| ([\d.]+) %")]
     private static partial Regex Row();
 }

@@ -19,7 +19,7 @@ public static class ArithmeticData
     ];
 
     /// <summary>Names of the evaluation sets whose problems have an answer.</summary>
-    public static IReadOnlyList<string> ProblemSplits { get; } = [.. Splits.Select(s => s.Name)];
+    public static IReadOnlyList<string> ProblemSplits { get; } = [.. Splits.Select(s => s.Name), "story"];
 
     /// <summary>Names of the evaluation sets; refusal is one more.</summary>
     public static IReadOnlyList<string> SplitNames { get; } = [.. ProblemSplits, "refusal"];
@@ -56,6 +56,8 @@ public static class ArithmeticData
         var generator = new ArithmeticGenerator(seed);
         if (split == "refusal")
             return Enumerable.Range(0, count).Select(i => generator.DrawHeldOutRefusal(i));
+        if (split == "story")
+            return Enumerable.Range(0, count).Select(i => generator.DrawHeldOutStory(i));
         var (name, kind, digits, other) = Splits.FirstOrDefault(s => s.Name == split);
         return name is null
             ? throw new ArgumentException($"There is no set '{split}'; there are {string.Join(", ", SplitNames)}.")

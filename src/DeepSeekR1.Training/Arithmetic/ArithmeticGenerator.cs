@@ -3,6 +3,8 @@ namespace DeepSeekR1.Training.Arithmetic;
 /// <summary>How often what is drawn, in parts; and how long numbers are.</summary>
 public sealed record ArithmeticMix
 {
+    internal const int AllWords = 58;
+
     /// <summary>Parts of sums, differences, products, quotients, equations, comparisons, two-turn dialogues, niceties and refusals.</summary>
     public int Add { get; init; } = 14;
 
@@ -41,6 +43,15 @@ public sealed record ArithmeticMix
 
     /// <summary>Of 1000 products those of four by three digits: a taste of what is left to reinforcement learning.</summary>
     public int HardestProductsPerMille { get; init; } = 5;
+
+    /// <summary>Of 100 quotients those whose divisor is drawn from two digits only, beside the usual ones.</summary>
+    public int LongDivisionsPercent { get; init; }
+
+    /// <summary>Of 100 questions in English those in words ("the sum of 3 and 4"), where symbols would do.</summary>
+    public int WordsPercent { get; init; } = AllWords;
+
+    /// <summary>Of 100 questions in English words those told as a story ("Anna has 3 apples …"), where the numbers fit one.</summary>
+    public int StoriesPercent { get; init; } = 28;
 
     /// <summary>Of 100 thoughts those with a planted and corrected mistake.</summary>
     public int MistakesPercent { get; init; } = 6;
@@ -86,7 +97,18 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
         do
             problem = digits == 0 ? Usual(kind, random) : OfLength(kind, digits, otherDigits == 0 ? random.Next(1, digits + 1) : otherDigits, random);
         while (!problem.IsHeldOut);
-        return Of($"held-{seed}-{index}", [new Turn("user", Phrasing.Question(problem, random))], problem, null);
+        return Of($"held-{seed}-{index}", [new Turn("user", Phrasing.Question(problem, random, ArithmeticMix.AllWords, stories: 0))], problem, null);
+    }
+
+    /// <summary>A problem of the held-out part that is told as a story.</summary>
+    public Conversation DrawHeldOutStory(long index)
+    {
+        var random = RandomOf(index ^ 0x57041);
+        Problem problem;
+        do
+            problem = Usual((ProblemKind)random.Next(4), random);
+        while (!problem.IsHeldOut || !Story.Fits(problem));
+        return Of($"held-{seed}-{index}", [new Turn("user", Phrasing.StoryQuestion(problem, random))], problem, null);
     }
 
     /// <summary>The same from the problems that training may see.</summary>
@@ -97,7 +119,7 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
         do
             problem = digits == 0 ? Usual(kind, random) : OfLength(kind, digits, otherDigits == 0 ? random.Next(1, digits + 1) : otherDigits, random);
         while (problem.IsHeldOut);
-        return Of($"rl-{seed}-{index}", [new Turn("user", Phrasing.Question(problem, random))], problem, null);
+        return Of($"rl-{seed}-{index}", [new Turn("user", Phrasing.Question(problem, random, _mix.WordsPercent, _mix.StoriesPercent))], problem, null);
     }
 
     /// <summary>Something to refuse whose words are the held-out ones, for evaluation.</summary>
@@ -116,7 +138,7 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
     {
         Problem problem;
         do
-            problem = Usual(kind, random);
+            problem = Usual(kind, random, _mix.LongDivisionsPercent);
         while (problem.IsHeldOut);
         return problem;
     }
@@ -134,11 +156,11 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
 
     private Random RandomOf(long index) => new((int)(StableHash.Mix((ulong)seed * 0x9E3779B97F4A7C15 + (ulong)index) & 0x7FFFFFFF));
 
-    private Problem Usual(ProblemKind kind, Random random) => kind switch
+    private Problem Usual(ProblemKind kind, Random random, int longDivisions = 0) => kind switch
     {
         ProblemKind.Linear => Equation(random),
         ProblemKind.Multiply => Product(random),
-        ProblemKind.Divide => Quotient(Number(Digits(random, 4), random), random),
+        ProblemKind.Divide => Quotient(Number(Digits(random, 4), random), random, random.Next(100) < longDivisions),
         ProblemKind.Larger or ProblemKind.Smaller => Pair(random) is var (a, b) ? new Problem(kind, a, b) : throw new InvalidOperationException(),
         _ => OfLength(kind, Digits(random, 5), Digits(random, 5), random),
     };
@@ -168,9 +190,9 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
     }
 
     /// <summary>Divisors of one digit, small ones and other ones of two digits as 3 : 1 : 1; three of four without a rest.</summary>
-    private static Problem Quotient(long a, Random random)
+    private static Problem Quotient(long a, Random random, bool isLong = false)
     {
-        long divisor = random.Next(5) switch { < 3 => random.Next(2, 10), 3 => random.Next(10, 26), _ => random.Next(26, 100) };
+        long divisor = (isLong ? random.Next(3, 5) : random.Next(5)) switch { < 3 => random.Next(2, 10), 3 => random.Next(10, 26), _ => random.Next(26, 100) };
         if (random.Next(4) > 0)
             a = Math.Max(a - a % divisor, divisor);
         return new Problem(ProblemKind.Divide, a, divisor);
@@ -199,7 +221,15 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
     }
 
     private static long Number(int digits, Random random)
-        => digits == 1 ? random.Next(0, 10) : random.NextInt64((long)Math.Pow(10, digits - 1), (long)Math.Pow(10, digits));
+    {
+        if (digits == 1)
+            return random.Next(0, 10);
+
+        // People like round numbers.
+        long zeros = random.Next(100) < 7 ? (long)Math.Pow(10, random.Next(1, digits)) : 1;
+        long number = random.NextInt64((long)Math.Pow(10, digits - 1), (long)Math.Pow(10, digits));
+        return number / zeros * zeros;
+    }
 
     private Conversation Ask(string id, Problem problem, Random random)
     {
@@ -208,7 +238,7 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
             turns.Add(new Turn("system", Phrasing.Pick(SystemPrompts, random)));
         else if (random.Next(100) < 3)
             AddTalk(turns, random.Next(2) == 0 ? SmallTalk.Nicety(random) : SmallTalk.Refusal(random));
-        turns.Add(new Turn("user", Phrasing.Question(problem, random)));
+        turns.Add(new Turn("user", Phrasing.Question(problem, random, _mix.WordsPercent, _mix.StoriesPercent)));
         return Of(id, turns, problem, random.Next(100) < _mix.MistakesPercent ? random : null);
     }
 
@@ -218,13 +248,13 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
         while (true)
         {
             var first = Known((ProblemKind)random.Next(4), random);
-            var turns = new List<Turn> { new("user", Phrasing.Question(first, random)), new("assistant", Phrasing.Reply(first) + ".") };
+            var turns = new List<Turn> { new("user", Phrasing.Question(first, random, _mix.WordsPercent, _mix.StoriesPercent)), new("assistant", Phrasing.Reply(first) + ".") };
             bool goesOn = random.Next(4) > 0 && first.Answer is { Rest: 0, Whole: >= 0 and < 10000 };
             var kind = (ProblemKind)random.Next(4);
             var second = goesOn ? Continue(first.Answer.Whole, kind, random) : Known(kind, random);
             if (second.IsHeldOut || (kind == ProblemKind.Multiply && second.Answer.Whole > 99999))
                 continue;
-            turns.Add(new Turn("user", goesOn ? Phrasing.FollowUp(second, random) : Phrasing.Question(second, random)));
+            turns.Add(new Turn("user", goesOn ? Phrasing.FollowUp(second, random) : Phrasing.Question(second, random, _mix.WordsPercent, _mix.StoriesPercent)));
             return Of(id, turns, second, random.Next(100) < _mix.MistakesPercent ? random : null) with { Category = "dialogue" };
         }
     }

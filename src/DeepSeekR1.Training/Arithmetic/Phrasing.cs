@@ -132,17 +132,27 @@ internal static class Phrasing
     ];
 
     /// <summary>A question about a problem.</summary>
-    public static string Question(Problem problem, Random random)
+    /// <param name="problem">The numbers and what is asked.</param>
+    /// <param name="random">Chooses the words.</param>
+    /// <param name="words">Of 100 questions in English those in words, where symbols would do.</param>
+    /// <param name="stories">Of 100 questions in English words those told as a story, where the numbers fit one.</param>
+    public static string Question(Problem problem, Random random, int words, int stories)
     {
         if (problem.Kind == ProblemKind.Linear)
             return Equation(problem, random);
         if (random.Next(100) < 12)
             return Chinese(problem, random);
-        string core = Symbol(problem.Kind, random) is { } symbol && random.Next(100) < 45
-            ? string.Format(CultureInfo.InvariantCulture, Pick(BareAsked, random), Expression(problem, symbol, random))
-            : string.Format(CultureInfo.InvariantCulture, Pick(Words(problem.Kind), random), Number(problem.A, random), Number(problem.B, random));
-        return Dress(core, random);
+        if (Symbol(problem.Kind, random) is { } symbol && random.Next(100) < 100 - words)
+            return Dress(Asked(Expression(problem, symbol, random), random), random);
+        int chance = random.Next(100);
+        string form = chance >= 100 - stories && Story.Fits(problem) ? Story.Draw(problem, random)
+            : chance < 40 ? Pick(Words(problem.Kind), random)
+            : Wording.Draw(problem, random);
+        return Dress(Fill(form, problem, random), random);
     }
+
+    /// <summary>A question told as a story; the numbers must fit one.</summary>
+    public static string StoryQuestion(Problem problem, Random random) => Dress(Fill(Story.Draw(problem, random), problem, random), random);
 
     /// <summary>A question that goes on with the last result: "and times 3?".</summary>
     public static string FollowUp(Problem problem, Random random)
@@ -173,9 +183,14 @@ internal static class Phrasing
     /// <summary>Opening, ending, capital letter and hint around a question.</summary>
     public static string Dress(string core, Random random)
     {
-        string text = Capital(Pick(Openings, random) + core, random) + Pick(Endings, random);
+        string text = Capital((random.Next(100) < 40 ? "" : Pick(Openings, random)) + core, random) + Pick(Endings, random);
+        if (random.Next(100) < 4)
+            text = Mistype(text, random);
         return random.Next(100) < 10 ? text + Pick(Hints, random) : text;
     }
+
+    /// <summary>A question for the value of an expression.</summary>
+    public static string Asked(string expression, Random random) => Pick(BareAsked, random).Replace("{0}", expression);
 
     /// <summary>One of some texts.</summary>
     public static string Pick(string[] texts, Random random) => texts[random.Next(texts.Length)];
@@ -241,17 +256,41 @@ internal static class Phrasing
         return (Pick(ChineseOpenings, random) + text + Pick(ChineseEndings, random)).Replace("?", random.Next(2) == 0 ? "?" : "\uFF1F");
     }
 
-    /// <summary>A number as people write it: seldom with a comma, below a hundred seldom in words.</summary>
+    private static string Fill(string words, Problem problem, Random random)
+        => string.Format(CultureInfo.InvariantCulture, words, Number(problem.A, random), Number(problem.B, random));
+
+    /// <summary>A letter is left out, doubled, or changes places with the next one.</summary>
+    private static string Mistype(string text, Random random)
+    {
+        int at = random.Next(text.Length);
+        if (at + 1 >= text.Length || !char.IsAsciiLetterLower(text[at]) || !char.IsAsciiLetterLower(text[at + 1]) || text.Contains('\\'))
+            return text;
+        return text[..at] + random.Next(3) switch
+        {
+            0 => text[(at + 1)..],
+            1 => text[at] + text[at..],
+            _ => $"{text[at + 1]}{text[at]}{text[(at + 2)..]}",
+        };
+    }
+
+    /// <summary>A number as people write it: seldom with a comma, small and round ones at times in words.</summary>
     private static string Number(long number, Random random)
     {
         int chance = random.Next(100);
-        if (number is >= 0 and < 100 && chance < 15)
-            return Word(number, chance < 10 ? "-" : " ");
+        if (number is >= 0 and < 10000 && chance < (number < 100 ? 18 : number % 100 == 0 ? 12 : 3))
+            return Word(number, chance % 3 > 0 ? "-" : " ", chance % 2 == 0 ? " and " : " ");
         return number >= 1000 && chance < 5 ? number.ToString("N0", CultureInfo.InvariantCulture) : $"{number}";
     }
 
-    private static string Word(long number, string hyphen)
+    private static string Word(long number, string hyphen, string and)
     {
+        if (number >= 100)
+        {
+            var (unit, name) = number >= 1000 ? (1000, "thousand") : (100, "hundred");
+            string head = $"{SmallNumbers[number / unit]} {name}";
+            return number % unit == 0 ? head : head + (number % unit < 100 ? and : " ") + Word(number % unit, hyphen, and);
+        }
+
         if (number < SmallNumbers.Length)
             return SmallNumbers[number];
         string tens = Tens[number / 10 - 2];

@@ -120,14 +120,15 @@ internal static class SmallTalk
     /// <summary>Something that must be refused, with the refusal.</summary>
     public static (string Said, string Reply) Refusal(Random random) => random.Next(100) switch
     {
-        < 46 => (Phrasing.Dress(Fill(Phrasing.Pick(Questions, random), Noun(random), Phrasing.Pick(Adjectives, random), Noun(random)), random), OutOfScope),
-        < 60 => (Phrasing.Dress(Fill(Phrasing.Pick(WithNumbers, random), Digits(random, 1, 6), Noun(random), Phrasing.Pick(Adjectives, random)), random), OutOfScope),
-        < 66 => (Fill(Phrasing.Pick(Code, random), Word(random), Digits(random, 1, 3), Digits(random, 1, 3)), OutOfScope),
-        < 71 => (Phrasing.Pick(Foreign, random) + Phrasing.Pick(["", "?", "!", "\uFF1F"], random), OutOfScope),
-        < 76 => (Noise(random), OutOfScope),
-        < 86 => (Large(random), TooLarge),
+        < 40 => (Phrasing.Dress(Fill(Phrasing.Pick(Questions, random), Noun(random), Phrasing.Pick(Adjectives, random), Noun(random)), random), OutOfScope),
+        < 54 => (Phrasing.Dress(Fill(Phrasing.Pick(WithNumbers, random), Digits(random, 1, 6), Noun(random), Phrasing.Pick(Adjectives, random)), random), OutOfScope),
+        < 60 => (Fill(Phrasing.Pick(Code, random), Word(random), Digits(random, 1, 3), Digits(random, 1, 3)), OutOfScope),
+        < 65 => (Phrasing.Pick(Foreign, random) + Phrasing.Pick(["", "?", "!", "\uFF1F"], random), OutOfScope),
+        < 70 => (Noise(random), OutOfScope),
+        < 79 => (Large(random), TooLarge),
+        < 88 => (Chain(random), OtherMaths),
         < 97 => (Phrasing.Dress(Fill(Phrasing.Pick(Sums, random), Digits(random, 1, 3), Digits(random, 1, 2), Digits(random, 1, 3), Digits(random, 1, 2)), random), OtherMaths),
-        _ => (Phrasing.Question(new Problem(ProblemKind.Divide, random.Next(1, 10000), 0), random), ByZero),
+        _ => (Phrasing.Question(new Problem(ProblemKind.Divide, random.Next(1, 10000), 0), random, ArithmeticMix.AllWords, stories: 0), ByZero),
     };
 
     private static string Fill(string template, params string[] values)
@@ -140,12 +141,29 @@ internal static class SmallTalk
     private static string Noun(Random random) => random.Next(5) == 0 ? Word(random) : Phrasing.Pick(Nouns, random);
 
     /// <summary>A word that nobody knows.</summary>
-    private static string Word(Random random)
+    public static string Word(Random random)
     {
         var word = new StringBuilder();
         for (int i = random.Next(1, 4); i > 0; i--)
             word.Append("bcdfghjklmnprstvwz"[random.Next(18)]).Append("aeiou"[random.Next(5)]).Append(random.Next(2) == 0 ? "" : "lnrst"[random.Next(5)].ToString());
         return word.ToString();
+    }
+
+    /// <summary>Three or four numbers in a row: one operation too many.</summary>
+    private static string Chain(Random random)
+    {
+        bool words = random.Next(4) == 0;
+        string space = words || random.Next(2) == 0 ? " " : "";
+        int count = random.Next(4) == 0 ? 4 : 3, open = random.Next(5) == 0 ? random.Next(count - 1) : -1;
+        var text = new StringBuilder();
+        for (int i = 0; i < count; i++)
+        {
+            if (i > 0)
+                text.Append(space).Append(words ? Phrasing.Pick(["plus", "minus", "times", "divided by"], random) : Phrasing.Pick(["+", "+", "-", "*", "*", "/", "×", "÷", "x"], random)).Append(space);
+            text.Append(i == open ? "(" : "").Append(Digits(random, 1, random.Next(1, 4))).Append(open >= 0 && i == open + 1 ? ")" : "");
+        }
+
+        return Phrasing.Dress(Phrasing.Asked(text.ToString(), random), random);
     }
 
     private static string Digits(Random random, int least, int most)
@@ -179,6 +197,6 @@ internal static class SmallTalk
         var kind = (ProblemKind)random.Next(4);
         bool first = random.Next(2) == 0;
         var problem = new Problem(kind, first || kind == ProblemKind.Divide ? large : other, first || kind == ProblemKind.Divide ? Math.Max(1, other) : large);
-        return Phrasing.Question(problem, random);
+        return Phrasing.Question(problem, random, ArithmeticMix.AllWords, stories: 28);
     }
 }

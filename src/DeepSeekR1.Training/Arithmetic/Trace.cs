@@ -200,6 +200,8 @@ public sealed class Trace
             string before = digits;
             digits += quotient;
             rest = current % b;
+            if (b > 9 && quotient > 0)
+                Line(Multiples(current, b, quotient));
             string Head(long q) => $"{current}/{b}={q}{(q > 0 ? $":{q * b}" : "")}";
             if (b > 9 && quotient > 0)
             {
@@ -213,6 +215,20 @@ public sealed class Trace
         }
 
         return Answer.Quotient(a, b);
+    }
+
+    /// <summary>The multiples one after the other, each compared, up to the first that is too large.</summary>
+    private static string Multiples(long current, long b, long quotient)
+    {
+        var text = new StringBuilder($"{current}?");
+        for (long i = 1; i <= Math.Min(9, quotient + 1); i++)
+        {
+            text.Append($" {i}:{i * b}{Sign(i * b, current)}");
+            if (i * b == current)
+                break;
+        }
+
+        return text.ToString();
     }
 
     /// <summary>Moves the constant to the right, divides, and puts the result in.</summary>

@@ -17,6 +17,7 @@ public sealed class ArithmeticTests
         for (long i = 0; i < 20_000; i++)
         {
             var drawn = generator.Draw(i);
+            Assert.DoesNotMatch(@"\{\d\}", drawn.Turns[^1].Content);
             if (drawn.Answer is null)
                 continue;
 
@@ -36,6 +37,30 @@ public sealed class ArithmeticTests
             Assert.EndsWith($"so {expected}", drawn.Thought);
             Assert.False(new Problem(kind, a, b).IsHeldOut, drawn.Reply);
         }
+    }
+
+    /// <summary>Of the multiples of a long divisor each is compared until one is not smaller; the last that fits gives the digit.</summary>
+    [Fact]
+    public void Thought_LongDivision_ComparesMultiplesUpToTheDigit()
+    {
+        int steps = 0;
+        foreach (var (a, b) in new[] { (9576L, 24L), (5670, 63), (9999, 10), (9801, 99), (25, 26), (48, 12) })
+        {
+            string[] lines = Trace.Of(new Problem(ProblemKind.Divide, a, b)).Text.Split('\n');
+            for (int i = 0; i < lines.Length; i++)
+            {
+                if (lines[i].Split('?') is not [var current, var scan])
+                    continue;
+                var compared = System.Text.RegularExpressions.Regex.Matches(scan, @" (\d):(\d+)([<=>])");
+                long number = long.Parse(current), digit = number / b;
+                Assert.Equal(Enumerable.Range(1, compared.Count).Select(m => $" {m}:{m * b}{(m * b < number ? '<' : m * b > number ? '>' : '=')}"), compared.Select(m => m.Value));
+                Assert.Equal(number % b == 0 || digit == 9 ? digit : digit + 1, compared.Count);
+                Assert.Equal($"{number}/{b}={digit}:{digit * b}", lines[i + 1]);
+                steps++;
+            }
+        }
+
+        Assert.Equal(2 + 2 + 3 + 2 + 0 + 1, steps);
     }
 
     [Fact]
