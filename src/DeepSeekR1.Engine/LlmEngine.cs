@@ -62,6 +62,9 @@ public sealed class LlmEngine : IAsyncDisposable
     /// <summary>Tokenizer and template of the checkpoint.</summary>
     public ModelTextAssets TextAssets => _loaded.TextAssets;
 
+    /// <summary>Most requests that run and wait at once.</summary>
+    public int MaxRequests => _options.MaxQueue + _options.MaxNumSeqs;
+
     /// <summary>False once the engine has faulted or is closing.</summary>
     public bool IsHealthy => _fault is null && !_closing;
 
@@ -106,7 +109,7 @@ public sealed class LlmEngine : IAsyncDisposable
             throw new CapacityException("The server is shutting down. Send the request again to another instance or later.", closing: true);
         var channel = Channel.CreateUnbounded<TokenOutput>(new UnboundedChannelOptions { SingleReader = true, AllowSynchronousContinuations = false });
         var sequence = new Sequence(request, channel.Writer);
-        if (!_requests.TryOpen(sequence, _options.MaxQueue + _options.MaxNumSeqs))
+        if (!_requests.TryOpen(sequence, MaxRequests))
             throw new CapacityException($"The queue is full: {_options.MaxQueue} requests wait (--max-queue). Try again later.");
         Post(() => _requests.Admit(sequence));
 
@@ -281,7 +284,7 @@ public sealed class LlmEngine : IAsyncDisposable
     /// <summary>The thread's last act: everybody who still waits gets an answer, then memory is freed.</summary>
     private void Shut()
     {
-        _requests.RemoveAll(_fault ?? (Exception)new CapacityException("The server is shutting down.", closing: true));
+        _requests.RemoveAll(_fault ?? (Exception)new CapacityException("The server is shutting down and has ended this request. Send it again to another instance or later.", closing: true));
         try
         {
             _scheduler.CheckIntegrity();

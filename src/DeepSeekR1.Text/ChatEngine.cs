@@ -120,6 +120,9 @@ public sealed class ChatEngine : IAsyncDisposable
     {
         foreach (var prompt in prompts)
             CheckPrompt(prompt, param);
+        if ((long)prompts.Count * settings.N > _engine.MaxRequests)
+            throw new InvalidRequestException(settings.N > 1 ? "n" : param, "invalid_value", string.Create(CultureInfo.InvariantCulture,
+                $"{prompts.Count} prompt(s) with {settings.N} answer(s) each are {(long)prompts.Count * settings.N} answers at once; this server holds at most {_engine.MaxRequests} (--max-num-seqs plus --max-queue). Lower n or best_of, or send several requests."));
         CheckIds(settings.StopTokenIds, "stop_token_ids");
         CheckIds(settings.AllowedTokenIds ?? [], "allowed_token_ids");
         CheckIds([.. settings.LogitBias?.Keys ?? []], "logit_bias");

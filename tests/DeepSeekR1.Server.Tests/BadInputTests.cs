@@ -84,6 +84,28 @@ public sealed class BadInputTests(DeepSeekServer server)
         Assert.Equal("The content type 'application/x-www-form-urlencoded; charset=utf-8' is not supported. Send Content-Type: application/json.", answer.Error);
     }
 
+    /// <summary>What never fits is no full queue: whoever was told to try again later would try for ever.</summary>
+    [GoldenFact]
+    public async Task Post_MoreAnswersThanTheServerHolds_Is400()
+    {
+        var options = DeepSeekServer.Options();
+        await using var own = ServerHost.Create(options with { Engine = options.Engine with { MaxNumSeqs = 2, MaxQueue = 3 } });
+        await own.StartAsync();
+        await own.WaitUntilReadyAsync();
+        using var client = Http.Client(own);
+        async Task<(int, string?, string?)> AskAsync(string members)
+        {
+            var answer = await client.PostAsync("/v1/completions", $"{{{members},\"max_tokens\":1,\"ignore_eos\":true}}");
+            return ((int)answer.Status, (string?)answer.Json["error"]?["param"], (string?)answer.Json["error"]?["message"]);
+        }
+
+        Assert.Equal((200, null, null), await AskAsync("\"prompt\":[5],\"n\":5"));
+        Assert.Equal((400, "n", "1 prompt(s) with 6 answer(s) each are 6 answers at once; this server holds at most 5 (--max-num-seqs plus --max-queue). Lower n or best_of, or send several requests."),
+            await AskAsync("\"prompt\":[5],\"n\":2,\"best_of\":6"));
+        Assert.Equal((400, "prompt", "6 prompt(s) with 1 answer(s) each are 6 answers at once; this server holds at most 5 (--max-num-seqs plus --max-queue). Lower n or best_of, or send several requests."),
+            await AskAsync("\"prompt\":[[5],[5],[5],[5],[5],[5]]"));
+    }
+
     [GoldenFact]
     public async Task Post_CompressedBody_Is415()
     {

@@ -55,6 +55,8 @@ public sealed class SignalTests
         Assert.All(answers, text => Assert.True(text.Contains("[DONE]") ^ text.Contains("\"error\""), text));
         Assert.Contains(answers, text => text.Contains("shutting_down"));
         Assert.Contains("Stopping at once", program.Output);
+        Assert.Contains("ended with 503: The server is shutting down", program.Output);
+        Assert.DoesNotContain("   at ", program.Output);
     }
 
     private static string Body(int tokens)

@@ -88,6 +88,8 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
                 if (sequence.NumPending == 0 || round != RoundOf(sequence))
                     continue;
                 int count = Math.Min(sequence.NumPending, budget);
+
+                // Who loses blocks is this sequence or one behind it, for this one is not part of the step yet: nobody moves to a place that was passed.
                 if (!MakeRoom(sequence, count, ref preempted))
                     continue;
                 int emitted = Emit(sequence, count, parts);

@@ -14,6 +14,9 @@ namespace DeepSeekR1.Server.OpenAi;
 internal sealed record OpenAiError(
     int Status, string Type, string? Code, string? Param, string Message, int? RetryAfterSeconds = null)
 {
+    /// <summary>Code of a failure that nobody foresaw.</summary>
+    public const string Unexpected = "internal_error";
+
     /// <summary>The error that a status without a body stands for.</summary>
     public static OpenAiError FromStatus(HttpContext context) => context.Response.StatusCode switch
     {
@@ -29,6 +32,7 @@ internal sealed record OpenAiError(
     public static OpenAiError From(Exception exception) => exception switch
     {
         OpenAiException e => e.Error,
+        BrokenStreamException { InnerException: { } cause } => From(cause),
         InvalidRequestException e => new OpenAiError(400, "invalid_request_error", e.Code, e.Param, e.Message),
         CapacityException { Closing: true } e => Unavailable("shutting_down", e.Message, retryAfterSeconds: 5),
         CapacityException e => new OpenAiError(429, "rate_limit_error", "queue_full", null, e.Message, RetryAfterSeconds: 1),
@@ -37,7 +41,7 @@ internal sealed record OpenAiError(
         StepFailedException e => new OpenAiError(500, "server_error", "step_failed", null, e.Message, RetryAfterSeconds: 1),
         EngineFaultedException e => new OpenAiError(500, "server_error", "engine_fault", null,
             $"The engine failed and answers no more requests: {e.Message} Restart the server; its log holds the details."),
-        _ => new OpenAiError(500, "server_error", "internal_error", null, "The server failed on this request; its log holds the details."),
+        _ => new OpenAiError(500, "server_error", Unexpected, null, "The server failed on this request; its log holds the details."),
     };
 
     /// <summary>A request that is wrong in itself.</summary>

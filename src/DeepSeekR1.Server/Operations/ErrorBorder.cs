@@ -54,8 +54,11 @@ internal sealed class ErrorBorder(
         {
             ReportFault(e);
             var error = OpenAiError.From(e);
-            if (error.Status >= 500 && e is not OpenAiException)
+            // What the engine says of itself fits into a line; a hundred requests that it ends together need no hundred stack traces.
+            if (error.Code == OpenAiError.Unexpected)
                 Log.RequestFailed(log, e, context.Request.Method, context.Request.Path);
+            else if (error.Status >= 500 && e is not OpenAiException)
+                Log.RequestEnded(log, context.Request.Method, context.Request.Path, context.TraceIdentifier, error.Status, error.Message);
             if (context.Response.HasStarted)
                 throw;
             await RefuseAsync(context, error);

@@ -108,6 +108,9 @@ internal static partial class Log
     [LoggerMessage(Level = LogLevel.Error, Message = "{Method} {Path} failed")]
     public static partial void RequestFailed(ILogger log, Exception exception, string method, string path);
 
+    [LoggerMessage(Level = LogLevel.Warning, Message = "{Method} {Path} ({RequestId}) ended with {Status}: {Reason}")]
+    public static partial void RequestEnded(ILogger log, string method, string path, string requestId, int status, string reason);
+
     [LoggerMessage(Message = "{Method} {Path} refused with {Status}: {Code} {Param}")]
     public static partial void Refused(ILogger log, LogLevel level, string method, string path, int status, string? code, string? param);
 

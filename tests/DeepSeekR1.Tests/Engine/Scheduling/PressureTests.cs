@@ -96,6 +96,33 @@ public class PressureTests
         streams.Append(urgent).ToList().ForEach(fixture.AssertAsAlone);
     }
 
+    /// <summary>Whoever keeps its blocks through a step gets its token in it, whoever else loses theirs meanwhile and wherever those stood.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Schedule_WhilePreempting_SkipsNobodyWhoStays(int seed)
+    {
+        var random = new Random(seed);
+        var fixture = new SchedulerFixture(24, 4, maxSequences: 8, maxTokens: 40, maxLength: 48);
+        var all = new List<Sequence>();
+        long preempted = 0;
+        for (int step = 0; step < 1500; step++)
+        {
+            if (random.Next(3) == 0)
+                all.Add(fixture.Add(Request(1 + random.Next(30), 2 + random.Next(16), salt: step) with { Priority = random.Next(-2, 3) }));
+            var streams = fixture.Scheduler.Running.Where(s => s.NumPending == 1 && s.OutputLength > 0).Select(s => (Sequence: s, s.OutputLength, s.Preemptions)).ToList();
+            preempted -= fixture.Scheduler.Preemptions;
+            fixture.Step();
+            preempted += fixture.Scheduler.Preemptions;
+            Assert.All(streams.Where(s => s.Sequence.Preemptions == s.Preemptions), s => Assert.Equal(s.OutputLength + 1, s.Sequence.OutputLength));
+        }
+
+        fixture.Run();
+        Assert.True(preempted > 50, $"only {preempted} preemptions");
+        all.ForEach(fixture.AssertAsAlone);
+    }
+
     [Theory]
     [InlineData(12, 4, 9)]
     [InlineData(14, 3, 40)]
