@@ -95,6 +95,9 @@ public sealed class ChatEngine : IAsyncDisposable
         return _tokenizer.Decode(ids, skipSpecialTokens: false);
     }
 
+    /// <summary>Turns the ids of one text into text as they come.</summary>
+    public IncrementalDetokenizer Detokenizer(bool skipSpecialTokens) => new(_tokenizer, skipSpecialTokens);
+
     /// <summary>Bytes of one token, as log-probabilities show them.</summary>
     public ReadOnlyMemory<byte> TokenBytes(int id) => _tokenizer.Bytes(id);
 

@@ -85,6 +85,9 @@ public sealed class DeepSeekServer : IAsyncLifetime
         return ids;
     }
 
+    /// <summary>Registers the very ids that requests with this user generate.</summary>
+    internal void Force(string user, int[] ids) => _scripts[user] = ids;
+
     /// <summary>Ids of a plain text.</summary>
     internal async Task<int[]> TokenizeAsync(string text)
     {

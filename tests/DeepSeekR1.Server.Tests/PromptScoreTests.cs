@@ -107,6 +107,29 @@ public sealed class PromptScoreTests(DeepSeekServer server)
             Assert.Equal((string?)echoed[i]!["text"], string.Concat(chunks.Select(c => c["choices"]![0]!).Where(c => (int)c["index"]! == i).Select(c => (string?)c["text"])));
     }
 
+    /// <summary>Tokens inside a character begin where it does, characters beyond the basic plane count once, and tokens that leave no text take no room.</summary>
+    [GoldenTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task TextOffset_OfBytesAndSpecialTokens_PointsIntoTheText(bool streamed)
+    {
+        string user = "offsets " + streamed;
+        int[] script = [.. await server.TokenizeAsync("a\U0001f600"), DeepSeekServer.Eos, .. await server.TokenizeAsync("b\u4e16cd")];
+        server.Force(user, script);
+        string request = JsonSerializer.Serialize(new { user, prompt = "\u00e9\U0001f600x ", echo = true, logprobs = 0, max_tokens = script.Length, ignore_eos = true, stream = streamed });
+        var parts = streamed
+            ? (await server.Client.StreamAsync("/v1/completions", request)).Select(c => c["choices"]![0]!).ToList()
+            : [(await server.Client.PostAsync("/v1/completions", request)).Choice];
+        Assert.Equal("\u00e9\U0001f600x a\U0001f600b\u4e16cd", string.Concat(parts.Select(p => (string?)p["text"])));
+        var tokens = parts.SelectMany(p => p["logprobs"]!["tokens"]!.AsArray()).Select(t => (string)t!).ToArray();
+        int[] offsets = [.. parts.SelectMany(p => p["logprobs"]!["text_offset"]!.AsArray()).Select(o => (int)o!)];
+        Assert.Equal(tokens.Length, offsets.Length);
+        Assert.Equal(offsets.Order(), offsets);
+        foreach (var (letter, offset) in (ReadOnlySpan<(string, int)>)[("x", 2), ("a", 4), ("b", 6), ("d", 9)])
+            Assert.Equal(offset, offsets[Array.FindLastIndex(tokens, t => t.EndsWith(letter, StringComparison.Ordinal))] + tokens.Last(t => t.EndsWith(letter, StringComparison.Ordinal)).Length - 1);
+        Assert.Equal(6, offsets[Array.FindLastIndex(tokens, t => t.StartsWith("<\uff5cend", StringComparison.Ordinal))]);
+    }
+
     [GoldenTheory]
     [InlineData(false)]
     [InlineData(true)]

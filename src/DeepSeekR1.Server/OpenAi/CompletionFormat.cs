@@ -1,5 +1,6 @@
 using System.Text.Json;
 using DeepSeekR1.Text;
+using DeepSeekR1.Text.Tokenization;
 
 namespace DeepSeekR1.Server.OpenAi;
 
@@ -7,7 +8,7 @@ namespace DeepSeekR1.Server.OpenAi;
 internal sealed class CompletionFormat(string id, long created, AnswerOptions options, ChatEngine engine)
     : AnswerFormat(id, created, options, engine)
 {
-    private readonly Dictionary<int, int> _offsets = [];
+    private readonly Dictionary<int, TextPosition> _positions = [];
     private readonly HashSet<int> _begun = [];
 
     /// <inheritdoc/>
@@ -46,7 +47,12 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
         json.WriteNumber(Names.Index, index);
         json.WriteString(Names.Text, echo + part.Content);
         if (Options.Logprobs)
-            Logprobs(json, index, echo is null ? part.Tokens : [.. Prompt(generation, part.Prompt, echo, index), .. part.Tokens], echo is not null);
+        {
+            if (!_positions.TryGetValue(index, out var position))
+                _positions[index] = position = new TextPosition(Engine.Detokenizer(Options.SkipSpecialTokens));
+            Logprobs(json, echo is null ? part.Tokens : [.. Prompt(generation, part.Prompt), .. part.Tokens], echo is not null,
+                [.. echo is null ? [] : PromptOffsets(generation.Prompts[part.Prompt], echo, position), .. part.Tokens.Select(t => position.Next(t.Id))]);
+        }
         else
             json.WriteNull(Names.Logprobs);
         FinishReason(json, part.End);
@@ -66,24 +72,30 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
         => Options.Echo is not { } prompts ? null : prompts[prompt].Text ?? Engine.Detokenize(prompts[prompt].Ids!);
 
     /// <summary>The prompt's tokens with their scores, as if they had been generated.</summary>
-    private IEnumerable<GeneratedToken> Prompt(TextGeneration generation, int prompt, string text, int choice)
+    private static IEnumerable<GeneratedToken> Prompt(TextGeneration generation, int prompt)
     {
         var ids = generation.Prompts[prompt];
         var scores = generation.PromptLogprobs(prompt);
-
-        // A token before the text that is not part of it (BOS) takes no room in it.
-        string first = TokenText(ids[0]);
-        _offsets[choice] = text.StartsWith(first, StringComparison.Ordinal) ? 0 : -first.Length;
         return ids.Select((id, i) => new GeneratedToken(id, i == 0 ? null : scores?[i - 1].Logprob, i == 0 ? null : scores?[i - 1].Top));
     }
 
-    private void Logprobs(Utf8JsonWriter json, int choice, List<GeneratedToken> tokens, bool withPrompt)
+    /// <summary>Where the prompt's tokens begin in its text; the answer begins behind it.</summary>
+    private List<int> PromptOffsets(IReadOnlyList<int> ids, string text, TextPosition answer)
     {
-        string[] texts = [.. tokens.Select(t => TokenText(t.Id))];
+        // A token before the text that is not part of it (BOS) takes no room in it.
+        string first = TokenText(ids[0]);
+        bool isHidden = !first.Contains('\uFFFD') && !text.StartsWith(first, StringComparison.Ordinal);
+        var prompt = new TextPosition(Engine.Detokenizer(skipSpecialTokens: false));
+        answer.Offset = TextPosition.Length(text);
+        return [.. ids.Select((id, i) => i == 0 && isHidden ? 0 : prompt.Next(id))];
+    }
+
+    private void Logprobs(Utf8JsonWriter json, List<GeneratedToken> tokens, bool withPrompt, List<int> offsets)
+    {
         json.WriteStartObject(Names.Logprobs);
         json.WriteStartArray(Names.Tokens);
-        foreach (string text in texts)
-            json.WriteStringValue(text);
+        foreach (var token in tokens)
+            json.WriteStringValue(TokenText(token.Id));
         json.WriteEndArray();
         json.WriteStartArray(Names.TokenLogprobs);
         for (int i = 0; i < tokens.Count; i++)
@@ -99,7 +111,7 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
             else
                 Alternatives(json, tokens[i]);
         json.WriteEndArray();
-        Integers(json, Names.TextOffset, Offsets(choice, texts));
+        Integers(json, Names.TextOffset, offsets);
         json.WriteEndObject();
     }
 
@@ -114,16 +126,24 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
         json.WriteEndObject();
     }
 
-    private List<int> Offsets(int choice, string[] texts)
+    /// <summary>
+    /// Where the next token begins in a text, in Unicode code points as Python counts them. A token inside a character begins where the
+    /// character does.
+    /// </summary>
+    private sealed class TextPosition(IncrementalDetokenizer detokenizer)
     {
-        int offset = _offsets.GetValueOrDefault(choice);
-        var offsets = new List<int>(texts.Length);
-        foreach (string text in texts)
+        /// <summary>Code points before the next token.</summary>
+        public int Offset { get; set; }
+
+        /// <summary>Where a token begins; the next one begins behind it.</summary>
+        public int Next(int id)
         {
-            offsets.Add(Math.Max(0, offset));
-            offset += text.Length;
+            int begin = Offset;
+            Offset += Length(detokenizer.Append(id));
+            return begin;
         }
-        _offsets[choice] = offset;
-        return offsets;
+
+        /// <summary>Code points of a text.</summary>
+        public static int Length(string text) => text.Count(c => !char.IsLowSurrogate(c));
     }
 }

@@ -16,6 +16,9 @@ internal sealed record AnswerOptions(
     /// <summary>The prompts that the answers begin with; null for none.</summary>
     public IReadOnlyList<PromptInput>? Echo { get; init; }
 
+    /// <summary>Whether special tokens leave no text in the answer.</summary>
+    public bool SkipSpecialTokens { get; init; } = true;
+
     /// <summary>How many answers of each prompt are sent; the best ones when more are generated.</summary>
     public int Answers { get; init; } = 1;
 }
@@ -79,7 +82,12 @@ internal sealed class RequestMapper(ServerOptions options, ServedModels models)
             Settings = settings,
             AddSpecialTokens = body.Flag("add_special_tokens") ?? true,
         };
-        return (request, Answer(body, model, logprobs is not null) with { Echo = echo ? request.Prompts : null, Answers = Answers(body) });
+        return (request, Answer(body, model, logprobs is not null) with
+        {
+            Echo = echo ? request.Prompts : null,
+            Answers = Answers(body),
+            SkipSpecialTokens = settings.SkipSpecialTokens,
+        });
     }
 
     private static int Answers(RequestBody body) => body.Integer(RequestFields.N) ?? 1;

@@ -74,6 +74,14 @@ public sealed class ClientServers : IAsyncLifetime
         });
     }
 
+    /// <summary>A server that names the thought <c>reasoning</c> and nothing else.</summary>
+    internal async Task<ServerHost> RenamedAsync()
+    {
+        var server = await StartAsync(Options() with { ReasoningField = ReasoningField.Reasoning });
+        await server.WaitUntilReadyAsync();
+        return server;
+    }
+
     /// <summary>A server whose queue is full until it has refused with 429 a number of times; then it is empty.</summary>
     internal async Task<ServerHost> BusyAsync(int refusals)
     {

@@ -122,6 +122,21 @@ public sealed class OpenAiDotNetTests(ClientServers servers)
         Assert.Equal((6, 3), (answer.Usage!.OutputTokenCount, answer.Usage.ReasoningTokenCount));
     }
 
+    /// <summary>The thought under vLLM's name alone: this client does not see it and loses nothing else.</summary>
+    [GoldenTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task ExtensionsAi_WithReasoningAlone_HasTextFinishAndUsage(bool stream)
+    {
+        var renamed = await servers.RenamedAsync();
+        using var client = OpenAi(renamed.Address).AsIChatClient();
+        var answer = stream
+            ? await client.GetStreamingResponseAsync("hi", AiUser("short")).ToChatResponseAsync()
+            : await client.GetResponseAsync("hi", AiUser("short"));
+        Assert.Equal(("cd", AiFinish.Stop, 6L, 3L), (answer.Text, answer.FinishReason!.Value, answer.Usage!.OutputTokenCount, answer.Usage.ReasoningTokenCount));
+        Assert.DoesNotContain(answer.Messages[0].Contents, c => c is TextReasoningContent);
+    }
+
     [GoldenFact]
     public async Task ExtensionsAi_Failures_Throw()
     {

@@ -1,8 +1,8 @@
 // Runs every case with every client library and prints one JSON object: client, case, what came out.
-// Argument: JSON with main, loading and busy (base URLs), key and model.
+// Argument: JSON with main, loading, busy and renamed (base URLs), key and model.
 import { clients } from './clients.mjs';
 
-const { main, loading, busy, key, model } = JSON.parse(process.argv[2]);
+const { main, loading, busy, renamed, key, model } = JSON.parse(process.argv[2]);
 const common = { baseURL: main, key, model, retries: 0 };
 
 // What a library tells about a failure: HTTP status, the server's own words, and whether it was an abort.
@@ -30,6 +30,7 @@ const cases = {
   'whole': (c) => c.whole?.({ ...common, user: 'short' }),
   'whole-length': (c) => c.whole?.({ ...common, user: 'short', extra: { max_tokens: 5 } }),
   'stream': (c) => c.stream({ ...common, user: 'short' }),
+  'stream-renamed': (c) => c.stream({ ...common, baseURL: renamed, user: 'short' }),
   'stream-length': (c) => c.stream({ ...common, user: 'short', extra: { max_tokens: 5 } }),
   'stream-two': (c) => c === clients['openai-stream-helper'] ? c.stream({ ...common, user: 'short', extra: { n: 2 } }) : undefined,
   'stream-pings': (c) => c.stream({ ...common, user: 'late' }),
