@@ -46,6 +46,7 @@ public static class LanguageModelLoss
     public static LossResult Compute(
         CausalLm model, MicroBatch batch, long tokensOfStep, LossOptions options, ExpertLoad? load = null, ActivationCheckpoints? checkpoints = null)
     {
+        tokensOfStep = Math.Max(1, tokensOfStep); // of nothing to learn the loss is 0, not 0 / 0
         var device = model.Rank.Device;
         var attention = new DenseAttention(model.Rank.Kernels, batch.Lengths, device);
         using var until = checkpoints is null ? attention : null;

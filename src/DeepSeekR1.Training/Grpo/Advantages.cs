@@ -16,6 +16,17 @@ public enum RewardScale
     [JsonStringEnumMemberName("none")] None,
 }
 
+/// <summary>How several reward functions become one number. Names as in TRL's <c>multi_objective_aggregation</c>.</summary>
+[JsonConverter(typeof(JsonStringEnumConverter<RewardAggregation>))]
+public enum RewardAggregation
+{
+    /// <summary>Weighted sum, then normalized in the group.</summary>
+    [JsonStringEnumMemberName("sum_then_normalize")] SumThenNormalize,
+
+    /// <summary>GDPO: each normalized in the group, weighted sum, then normalized over the batch.</summary>
+    [JsonStringEnumMemberName("normalize_then_sum")] NormalizeThenSum,
+}
+
 /// <summary>
 /// Advantages of a batch of groups: one number a completion, the same for all its tokens. A reward of null means that no function could
 /// judge the completion: it stays out of mean and deviation and gets advantage 0.

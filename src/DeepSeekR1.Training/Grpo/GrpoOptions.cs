@@ -44,11 +44,44 @@ public sealed record GrpoOptions : TrainingOptions
     /// <summary>Upper clip range; unset as the loss has it.</summary>
     public double? EpsilonHigh { get; init; }
 
+    /// <summary>Bound of the constant ratio, only for cispo, which has 5 where this is unset.</summary>
+    public double? EpsilonMax { get; init; }
+
+    /// <summary>Two-sided clipping: bound of the ratio where it is not clipped; unset for none. Not for cispo.</summary>
+    public double? Delta { get; init; }
+
+    /// <summary>token, sequence or sequence_token: what one ratio covers; unset as the loss has it.</summary>
+    public RatioLevel? ImportanceSamplingLevel { get; init; }
+
+    /// <summary>
+    /// none, token_truncate, token_mask, sequence_truncate or sequence_mask: what is done where sampler and trainer differ (TRL: vllm_importance_sampling_mode). Unset is
+    /// sequence_mask. The sampler's log-probabilities are those of temperature 1, so at another there is none.
+    /// </summary>
+    public SamplerCorrection? ImportanceSamplingMode { get; init; }
+
+    /// <summary>Largest weight of that correction, above 0 (TRL: vllm_importance_sampling_cap); unset is 3.</summary>
+    public double? ImportanceSamplingCap { get; init; }
+
+    /// <summary>Drops the policy term of completions with a negative advantage whose mean log-probability fell by more than this since they were sampled; unset for none.</summary>
+    public double? OffPolicyMaskThreshold { get; init; }
+
+    /// <summary>Share of the tokens of highest entropy that keep their policy term; 1 for all.</summary>
+    public double TopEntropyQuantile { get; init; } = 1;
+
     /// <summary>Weight of the KL to the policy at the start.</summary>
     public double Beta { get; init; }
 
+    /// <summary>Multiplies the KL estimate by the ratio, which makes it unbiased off-policy; only with beta above 0.</summary>
+    public bool UseBiasCorrectionKl { get; init; }
+
     /// <summary>group, batch or none.</summary>
     public RewardScale ScaleRewards { get; init; } = RewardScale.Group;
+
+    /// <summary>sum_then_normalize, or normalize_then_sum (GDPO): each reward function is normalized in its group before the weighted sum.</summary>
+    public RewardAggregation MultiObjectiveAggregation { get; init; } = RewardAggregation.SumThenNormalize;
+
+    /// <summary>Divisor of the rewards' variance: 1 for n - 1, 0 for n.</summary>
+    public int RewardStdDdof { get; init; } = 1;
 
     /// <summary>Passes over each batch of completions.</summary>
     public int NumIterations { get; init; } = 1;
@@ -83,7 +116,15 @@ public sealed record GrpoOptions : TrainingOptions
         {
             Epsilon = Epsilon ?? named.Epsilon,
             EpsilonHigh = EpsilonHigh ?? named.EpsilonHigh,
+            EpsilonMax = EpsilonMax ?? named.EpsilonMax,
+            Delta = Delta,
+            ImportanceSamplingLevel = ImportanceSamplingLevel ?? named.ImportanceSamplingLevel,
+            ImportanceMode = ImportanceSamplingMode ?? named.ImportanceMode,
+            ImportanceCap = ImportanceSamplingCap ?? named.ImportanceCap,
+            OffPolicyMaskThreshold = OffPolicyMaskThreshold,
+            TopEntropyQuantile = TopEntropyQuantile,
             Beta = Beta,
+            KlTimesRatio = UseBiasCorrectionKl,
             EntropyCoefficient = EntropyCoef,
             MaxCompletionLength = MaxCompletionLength,
         };
@@ -105,6 +146,14 @@ public sealed record GrpoOptions : TrainingOptions
         Require(Rewards.Count > 0, "rewards", "[]", "at least one reward function");
         Require(EvalSteps >= 0, "eval_steps", EvalSteps, "at least 0");
         Require(Beta >= 0, "beta", Beta, "at least 0");
+        Require(EpsilonMax is null || LossType == "cispo", "epsilon_max", EpsilonMax ?? 0, "unset: only cispo has it");
+        Require(LossType != "cispo" || (Epsilon is null && EpsilonHigh is null), "epsilon", Epsilon ?? EpsilonHigh ?? 0, "unset for cispo, like epsilon_high: it bounds the ratio by epsilon_max");
+        Require(!UseBiasCorrectionKl || Beta > 0, "use_bias_correction_kl", UseBiasCorrectionKl, "false while beta is 0: there is no KL");
+        bool corrects = ImportanceSamplingMode is not (null or SamplerCorrection.None);
+        Require(!corrects || Temperature == 1, "importance_sampling_mode", ImportanceSamplingMode ?? default, $"unset or none at temperature {Temperature}: the sampler's log-probabilities are those of temperature 1");
+        Require(ImportanceSamplingCap is null || (Temperature == 1 && ImportanceSamplingMode != SamplerCorrection.None), "importance_sampling_cap", ImportanceSamplingCap ?? 0, "unset where nothing is corrected");
+        Require(RewardStdDdof is 0 or 1, "reward_std_ddof", RewardStdDdof, "0 or 1");
+        Require(MultiObjectiveAggregation == RewardAggregation.SumThenNormalize || ScaleRewards == RewardScale.Group, "scale_rewards", ScaleRewards, "group with normalize_then_sum, which has its own scale");
         try
         {
             Loss().Validate();

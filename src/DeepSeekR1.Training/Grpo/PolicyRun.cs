@@ -49,16 +49,18 @@ internal sealed class PolicyRun : IDisposable
     /// <summary>Learns from scored groups: num_iterations optimizer steps. Returns figures under TRL's names.</summary>
     public Dictionary<string, double> Learn(IReadOnlyList<IReadOnlyList<Sample>> groups, ScoredGroups scored)
     {
-        var totals = Advantages.WeightedSum(scored.Table, scored.Weights);
-        var advantages = Advantages.Of(totals, _options.NumGenerations, _options.ScaleRewards);
+        var advantages = _options.MultiObjectiveAggregation == RewardAggregation.NormalizeThenSum
+            ? Advantages.NormalizeThenSum(scored.Table, scored.Weights, _options.NumGenerations, _options.RewardStdDdof)
+            : Advantages.Of(Advantages.WeightedSum(scored.Table, scored.Weights), _options.NumGenerations, _options.ScaleRewards, _options.RewardStdDdof);
         var all = groups.SelectMany(g => g).Select((s, i) => new Scored(s, advantages.Values[i])).ToList();
         var figures = Figures(all, scored, advantages);
 
-        // A completion without an advantage teaches nothing, unless it is held to the reference or counted in a mean.
+        // A completion without an advantage teaches nothing, unless it is held to the reference or counted in a mean or rank of its micro-batch.
         long tokens = all.Where(Counts).Sum(s => (long)s.Sample.CompletionIds.Length);
-        var useful = all.Where(s => Counts(s) && (s.Advantage != 0 || _options.Beta > 0 || _options.EntropyCoef != 0)).ToList();
+        bool keepsAll = _options.Beta > 0 || _options.EntropyCoef != 0 || _lossOptions.LossType == LossType.Bnpo || _options.TopEntropyQuantile < 1;
+        var useful = all.Where(s => Counts(s) && (s.Advantage != 0 || keepsAll)).ToList();
         if (useful.Count == 0)
-            useful = [all[0]];
+            useful = [all[0]]; // a forward pass for the figures; if it does not count its mask is 0
         var batches = Pack(useful);
         using var scope = NewDisposeScope();
         var old = _options.NumIterations > 1 ? batches.ConvertAll(OldLogProbs) : null;
@@ -130,14 +132,16 @@ internal sealed class PolicyRun : IDisposable
                 ReferenceLogProbs = reference,
                 SamplerLogProbs = _options.Temperature == 1 ? SamplerLogProbs(samples, longest) : null,
                 Entropy = policy.Entropy,
-                Mask = policy.Mask,
+                Mask = batch.Exists(s => !Counts(s)) ? zeros_like(policy.Mask) : policy.Mask,
                 Advantages = tensor(batch.Select(s => (float)s.Advantage).ToArray()),
                 GlobalActiveTokens = tokens,
                 GlobalSequences = sequences,
             },
             _lossOptions);
         foreach (var (name, value) in result.Metrics)
-            sums[name] = name.EndsWith("/max", StringComparison.Ordinal) ? Math.Max(sums.GetValueOrDefault(name), value) : sums.GetValueOrDefault(name) + value * batch.Count / counted;
+            sums[name] = name.EndsWith("/max", StringComparison.Ordinal) ? Math.Max(sums.GetValueOrDefault(name), value)
+                : name.EndsWith("/min", StringComparison.Ordinal) ? Math.Min(sums.GetValueOrDefault(name, value), value)
+                : sums.GetValueOrDefault(name) + value * batch.Count / counted;
         return result.Loss;
     }
 

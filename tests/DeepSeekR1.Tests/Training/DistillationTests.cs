@@ -55,6 +55,63 @@ public sealed class DistillationTests : IDisposable
             Assert.Equal((At(i, H) - At(i, -H)) / (2 * H), gradient[i], 1e-8);
     }
 
+    /// <summary>Against sums over probabilities, in float32 as in training, at several places and temperatures, with a token that one of the two all but excludes.</summary>
+    [Theory]
+    [InlineData(0, 0.5)]
+    [InlineData(0.1, 2)]
+    [InlineData(0.5, 0.9)]
+    [InlineData(0.9, 1)]
+    [InlineData(1, 3)]
+    public void Divergence_RandomLogits_IsTheSumOverProbabilities(double beta, double temperature)
+    {
+        using var scope = NewDisposeScope();
+        using var generator = new Generator(8);
+        Tensor student = randn([4, 11], generator: generator).mul(Scalars.Of(3L)), teacher = randn([4, 11], generator: generator).mul(Scalars.Of(3L));
+        teacher[0, 0].fill_(-60f);
+        student[1, 2].fill_(-60f);
+        float[] x = [.. student.data<float>()], y = [.. teacher.data<float>()];
+        double expected = 0;
+        for (int row = 0; row < 4; row++)
+        {
+            double[] Softmax(float[] all)
+            {
+                double[] powers = [.. all.Skip(row * 11).Take(11).Select(v => Math.Exp(v / temperature))];
+                return [.. powers.Select(p => p / powers.Sum())];
+            }
+
+            double[] s = Softmax(x), t = Softmax(y), m = [.. s.Zip(t, (a, b) => beta * b + (1 - beta) * a)];
+            static double Kl(double[] p, double[] q) => p.Zip(q, (a, b) => a * Math.Log(a / b)).Sum();
+            expected += beta switch { 0 => Kl(t, s), 1 => Kl(s, t), _ => beta * Kl(t, m) + (1 - beta) * Kl(s, m) };
+        }
+
+        Assert.Equal(expected, Distillation.Divergence(student, teacher, beta, temperature).item<float>(), 2e-5 * (1 + expected));
+    }
+
+    [Theory]
+    [InlineData(ScalarType.Float32, false)]
+    [InlineData(ScalarType.Float32, true)]
+    [InlineData(ScalarType.BFloat16, false)]
+    [InlineData(ScalarType.BFloat16, true)]
+    public void Loss_NothingLearned_IsZeroWithoutAGradient(ScalarType type, bool distils)
+    {
+        using var scope = NewDisposeScope();
+        string bundled = Path.Combine(Goldens.Repository, "models", "r1-tiny");
+        using var model = ModelSource.Open(bundled, type, 0.02, 1, withMtp: true);
+        using var teacher = distils ? Distillation.Open(bundled, bundled, 0.5, 2) : null;
+        var weights = new TrainableWeights(model);
+        var empty = new MicroBatch([new TrainingSample([5, 6, 7], new bool[3]), new TrainingSample([8, 9], [true, false])]);
+        var result = LanguageModelLoss.Compute(model, empty, 0, new LossOptions { MtpWeight = 0.1, Distillation = teacher });
+        Assert.Equal((0, 0.0, 0.0), (result.TargetCount, result.TokenSum, result.MtpSum));
+        result.Total.backward();
+        Assert.Equal(0, weights.GradientNorm().Norm);
+
+        // Beside samples with tokens to learn it changes neither loss nor mean.
+        var full = new TrainingSample([3, 4, 5, 6, 7, 8], [false, false, true, true, true, true]);
+        double alone = LanguageModelLoss.Compute(model, new MicroBatch([full]), 4, new LossOptions()).Total.item<float>();
+        double beside = LanguageModelLoss.Compute(model, new MicroBatch([.. empty.Samples, full]), 4, new LossOptions()).Total.item<float>();
+        Assert.Equal(alone, beside, type == ScalarType.Float32 ? 1e-5 : 0.05 * alone);
+    }
+
     [Fact]
     public void Sft_FromATeacher_FollowsIt_AndATeacherOfItselfGivesZero()
     {

@@ -103,6 +103,72 @@ public sealed class GrpoTrainerTests : IDisposable
         Assert.True(await After(1) > await After(-1) + 0.05);
     }
 
+    /// <summary>Every completion of the step was cut and is masked: nothing may be learned, whatever its reward.</summary>
+    [Fact]
+    public async Task Run_AllCompletionsMasked_HasNoGradient()
+    {
+        var lines = new List<GrpoMetrics>();
+        await Run(Options with { MaskTruncatedCompletions = true, MaxCompletionLength = 1, MaxSteps = 1 }, ByLength, lines.Add);
+        Assert.Equal(1, lines[0].Values["completions/clipped_ratio"]);
+        Assert.Equal(0, lines[0].Values["grad_norm"]);
+    }
+
+    [Fact]
+    public async Task Run_WithActivationCheckpointing_LearnsTheSame()
+    {
+        var norms = new List<double>();
+        foreach (bool on in new[] { false, true })
+            await Run(Options with { OutputDir = Path.Combine(_folder, $"a{on}"), ActivationCheckpointing = on, Beta = 0.1, MaxSteps = 2 }, ByLength, m => norms.Add(m.Values["grad_norm"]));
+        Assert.True(norms[0] > 0);
+        Assert.Equal(norms[0], norms[2], 1e-5 * norms[0]);
+        Assert.Equal(norms[1], norms[3], 1e-3 * norms[1]);
+    }
+
+    [Fact]
+    public void Parse_FieldsOfTheLoss_ReachIt()
+    {
+        var options = TrainingOptions.Parse<GrpoOptions>("""
+            {"model_name_or_path": "m", "output_dir": "o", "dataset": "f.jsonl", "loss_type": "bnpo", "epsilon": 0.1, "epsilon_high": 0.3, "delta": 1.5, "beta": 0.04, "use_bias_correction_kl": true,
+             "importance_sampling_level": "sequence_token", "importance_sampling_mode": "token_truncate", "importance_sampling_cap": 2, "off_policy_mask_threshold": 0.5, "top_entropy_quantile": 0.2,
+             "entropy_coef": 0.01, "max_completion_length": 99, "scale_rewards": "group", "multi_objective_aggregation": "normalize_then_sum", "reward_std_ddof": 0}
+            """, []);
+        Assert.Equal(
+            new PolicyLossOptions
+            {
+                LossType = LossType.Bnpo,
+                Epsilon = 0.1,
+                EpsilonHigh = 0.3,
+                Delta = 1.5,
+                Beta = 0.04,
+                KlTimesRatio = true,
+                ImportanceSamplingLevel = RatioLevel.SequenceToken,
+                ImportanceMode = SamplerCorrection.TokenTruncate,
+                ImportanceCap = 2,
+                OffPolicyMaskThreshold = 0.5,
+                TopEntropyQuantile = 0.2,
+                EntropyCoefficient = 0.01,
+                MaxCompletionLength = 99,
+            },
+            options.Loss());
+        Assert.Equal((RewardAggregation.NormalizeThenSum, 0), (options.MultiObjectiveAggregation, options.RewardStdDdof));
+    }
+
+    [Theory]
+    [InlineData("""{"epsilon_max": 5}""", "only cispo has it")]
+    [InlineData("""{"loss_type": "cispo", "epsilon": 0.2}""", "epsilon is '0.2'; it must be unset for cispo")]
+    [InlineData("""{"loss_type": "cispo", "delta": 2}""", "delta is 2")]
+    [InlineData("""{"use_bias_correction_kl": true}""", "while beta is 0")]
+    [InlineData("""{"temperature": 0.7, "importance_sampling_mode": "token_mask"}""", "unset or none at temperature 0.7")]
+    [InlineData("""{"importance_sampling_mode": "none", "importance_sampling_cap": 2}""", "where nothing is corrected")]
+    [InlineData("""{"importance_sampling_mode": "tokens"}""", "it must be none, token_truncate, token_mask, sequence_truncate, sequence_mask.")]
+    [InlineData("""{"scale_rewards": "none", "multi_objective_aggregation": "normalize_then_sum"}""", "scale_rewards is 'None'; it must be group")]
+    [InlineData("""{"reward_std_ddof": 2}""", "0 or 1")]
+    [InlineData("""{"top_entropy_quantile": 0}""", "top_entropy_quantile is 0")]
+    [InlineData("""{"loss_type": "ppo"}""", "Unknown loss 'ppo'")]
+    public void Parse_FieldsThatContradictEachOther_AreRefused(string json, string message)
+        => Assert.Contains(message, Assert.Throws<StartupException>(() => TrainingOptions.Parse<GrpoOptions>(
+            json, [("model_name_or_path", "m"), ("output_dir", "o"), ("dataset", "f.jsonl")])).Message);
+
     [Fact]
     public void JsonlPrompts_GiveEveryRowOnceAPass_AndKeepHeldOutOnesBack()
     {
