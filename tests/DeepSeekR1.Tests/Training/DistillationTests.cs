@@ -117,11 +117,15 @@ public sealed class DistillationTests : IDisposable
     {
         string start = Path.Combine(_folder, "start"), bundled = Path.Combine(Goldens.Repository, "models", "r1-tiny");
         CopySideFiles(bundled, start);
+
+        // Texts of the test's own: what the generator draws may change, how fast a student learns must not change with it.
+        string data = Path.Combine(_folder, "data.jsonl");
+        File.WriteAllLines(data, Enumerable.Range(0, 20).Select(i => $$"""{"prompt": "{{i}}+{{2 * i}}", "completion": "{{i}} + {{2 * i}} = {{3 * i}}"}"""));
         var options = new SftOptions
         {
             ModelNameOrPath = start,
             OutputDir = Path.Combine(_folder, "out"),
-            Dataset = "arithmetic",
+            Dataset = data,
             Loss = "kd",
             TeacherModelNameOrPath = bundled,
             Beta = 0.5,
