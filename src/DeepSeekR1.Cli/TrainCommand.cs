@@ -191,9 +191,17 @@ internal static class TrainCommand
         return TrainingOptions.Parse<T>(text, overrides, $"recipe '{name}' with --set");
     }
 
+    /// <summary>Says when there is something to go on from, so that nobody takes an old run's folder for a new run's.</summary>
+    private static void ShowStart(TrainingOptions options)
+    {
+        if (TrainingCheckpoint.Latest(options.OutputDir) is { } latest)
+            Console.Error.WriteLine($"Going on from '{latest}'; max_steps is {options.MaxSteps}. For a new run choose another output_dir.");
+    }
+
     private static async Task<int> RunSftAsync(SftOptions options, CancellationToken cancellation)
     {
         Console.Error.WriteLine($"{options.OutputDir}: {options.MaxSteps} steps of {options.TokensPerStep} tokens, {options.NumThreads} thread(s)");
+        ShowStart(options);
         return End(options, await ShowAsync(options, show => Task.Run(
             () => new SftTrainer(options).Run(
                 m => show(new TrainingUpdate(
@@ -210,6 +218,7 @@ internal static class TrainCommand
     private static async Task<int> RunGrpoAsync(GrpoOptions options, CancellationToken cancellation)
     {
         Console.Error.WriteLine($"{options.OutputDir}: {options.MaxSteps} steps of {options.PromptsPerStep} x {options.NumGenerations} completions");
+        ShowStart(options);
         string[] shown = ["reward", "rewards/accuracy/mean", "frac_reward_zero_std", "completions/mean_length", "completions/clipped_ratio", "entropy", "grad_norm", "sampling/sampling_logp_difference/max", "sampling_time", "step_time"];
         var registry = new RewardRegistry();
         if (options.Rewards.FirstOrDefault(r => !registry.Names.Contains(r.Name)) is { } unknown)

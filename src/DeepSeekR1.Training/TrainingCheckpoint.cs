@@ -3,6 +3,7 @@ using System.Text.Json;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Models;
 using DeepSeekR1.Models.Checkpoints;
+using DeepSeekR1.Training.Lora;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training;
@@ -63,7 +64,8 @@ public static class TrainingCheckpoint
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            throw new TrainingException($"Checkpoint '{final}' could not be written: {e.Message} The last good one is '{Latest(outputDir) ?? "none"}'. Free space or choose another output_dir, then start the same command again.", e);
+            Discard(partial); // on a full disk what was written of it is what is missing
+            throw NotWritten($"Checkpoint '{final}'", outputDir, e);
         }
 
         foreach (var old in keep == 0 ? [] : All(outputDir).SkipLast(keep))
@@ -71,37 +73,77 @@ public static class TrainingCheckpoint
         return final;
     }
 
+    /// <summary>The error of a file of a run that the disk did not take: what is safe, and what to do.</summary>
+    internal static TrainingException NotWritten(string what, string outputDir, Exception e)
+        => new($"{what} could not be written: {e.Message} The last good checkpoint is '{Latest(outputDir) ?? "none"}'. Free space or choose another output_dir, then start the same command again.", e);
+
+    private static void Discard(string partial)
+    {
+        try
+        {
+            if (Directory.Exists(partial))
+                Directory.Delete(partial, recursive: true);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            // The error that led here is the one to report.
+        }
+    }
+
     /// <summary>The newest complete checkpoint of a run; null when there is none.</summary>
     public static string? Latest(string outputDir) => All(outputDir).LastOrDefault();
 
     /// <summary>Puts weights and optimizer back as they were.</summary>
-    /// <exception cref="ModelLoadException">The checkpoint is of another model.</exception>
+    /// <exception cref="ModelLoadException">The checkpoint is of another model, or damaged; the message names the checkpoint to fall back on.</exception>
     public static TrainingState Restore(string folder, CausalLm model, TrainingLoop loop)
     {
+        if (loop.Lora is null && File.Exists(Path.Combine(folder, LoraAdapters.WeightsFile)))
+            throw new ModelLoadException($"'{folder}' is of a run with adapters. Set lora_r as it was, or choose another output_dir.");
+        if (loop.Lora is not null && File.Exists(Path.Combine(folder, ModelSource.WeightsFile)))
+            throw new ModelLoadException($"'{folder}' has no {LoraAdapters.WeightsFile}: it is not of a run with adapters. Set lora_r to 0, or choose another output_dir.");
+        try
+        {
+            return Read(folder, model, loop);
+        }
+        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException or ModelLoadException)
+        {
+            string before = All(Path.GetDirectoryName(Path.GetFullPath(folder))!).TakeWhile(f => Path.GetFileName(f) != Path.GetFileName(folder)).LastOrDefault() is { } earlier ? $"'{Path.GetFileName(earlier)}'" : "the beginning";
+            throw new ModelLoadException($"Checkpoint '{folder}' cannot be used: {e.Message} Remove that folder to go on from {before}, or choose another output_dir.", e);
+        }
+    }
+
+    private static TrainingState Read(string folder, CausalLm model, TrainingLoop loop)
+    {
         var state = JsonSerializer.Deserialize<TrainingState>(File.ReadAllText(Path.Combine(folder, StateFile)))
-            ?? throw new ModelLoadException($"'{folder}/{StateFile}' is empty.");
+            ?? throw new ModelLoadException($"{StateFile} is empty.");
         using var mode = no_grad();
         if (loop.Lora is { } adapters)
             adapters.Load(folder);
         else
             RestoreWeights(folder, model);
         using var optimizer = Checkpoint.Open(Path.Combine(folder, OptimizerFile));
-        loop.Optimizer.Restore(state.Step, name => optimizer.Read(name));
+        loop.Optimizer.Restore(state.Step, (name, shape) => Fitting(optimizer.Read(name), name, shape));
         return state;
     }
 
     private static void RestoreWeights(string folder, CausalLm model)
     {
-        string path = Path.Combine(folder, ModelSource.WeightsFile);
-        if (!File.Exists(path))
-            throw new ModelLoadException($"'{folder}' has no {ModelSource.WeightsFile}: it is of a run with adapters. Set lora_r as it was, or choose another output_dir.");
-        using var weights = Checkpoint.Open(path);
+        using var weights = Checkpoint.Open(Path.Combine(folder, ModelSource.WeightsFile));
         foreach (var spec in model.Weights)
         {
-            using var saved = weights.Read(spec.Name);
+            using var saved = Fitting(weights.Read(spec.Name), spec.Name, spec.Shape);
             using var rows = spec.Target.Parameter.narrow(0, spec.TargetRow, spec.Shape[0]);
             rows.copy_(saved);
         }
+    }
+
+    private static Tensor Fitting(Tensor saved, string name, long[] shape)
+    {
+        if (saved.shape.SequenceEqual(shape))
+            return saved;
+        string found = string.Join(", ", saved.shape);
+        saved.Dispose();
+        throw new ModelLoadException($"it is of another model: {name} is [{found}] there and [{string.Join(", ", shape)}] here.");
     }
 
     private static List<string> All(string outputDir) => !Directory.Exists(outputDir)

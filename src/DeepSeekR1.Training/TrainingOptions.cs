@@ -137,8 +137,8 @@ public record TrainingOptions
     {
         try
         {
-            var root = JsonNode.Parse(json, documentOptions: new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true })?.AsObject()
-                ?? throw new StartupException("The configuration is empty; an object of fields is expected.");
+            var documentOptions = new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true, AllowDuplicateProperties = false };
+            var root = JsonNode.Parse(json, documentOptions: documentOptions) as JsonObject ?? throw new StartupException($"{source} is no object of fields, like {{\"max_steps\": 100}}.");
             foreach (var (field, value) in overrides)
                 Set(root, field, value);
             OptionFields.Check(root, typeof(T), Format, source);
@@ -163,6 +163,8 @@ public record TrainingOptions
         Require(OutputDir.Length > 0, "output_dir", OutputDir, "a folder");
         Require(MaxSteps >= 1, "max_steps", MaxSteps, "at least 1");
         Require(TokensPerStep >= 1, "tokens_per_step", TokensPerStep, "at least 1");
+        Require(MaxMinutes >= 0, "max_minutes", MaxMinutes, "at least 0");
+        Require(WarmupSteps >= 0, "warmup_steps", WarmupSteps, "at least 0");
         Require(MicroBatchTokens >= 1, "micro_batch_tokens", MicroBatchTokens, "at least 1");
         Require(LearningRate > 0 && double.IsFinite(LearningRate), "learning_rate", LearningRate, "a number above 0");
         Require(LrSchedulerType is "constant" or "linear" or "cosine", "lr_scheduler_type", LrSchedulerType, "constant, linear or cosine");
@@ -170,6 +172,11 @@ public record TrainingOptions
         Require(WeightDecay is >= 0 and < 1, "weight_decay", WeightDecay, "at least 0 and below 1");
         Require(AdamBeta1 is >= 0 and < 1, "adam_beta1", AdamBeta1, "at least 0 and below 1");
         Require(AdamBeta2 is >= 0 and < 1, "adam_beta2", AdamBeta2, "at least 0 and below 1");
+        Require(AdamEpsilon > 0, "adam_epsilon", AdamEpsilon, "above 0");
+        Require(InitializerRange >= 0 && double.IsFinite(InitializerRange), "initializer_range", InitializerRange, "a number of at least 0");
+        Require(RouterBiasSpeed >= 0, "router_bias_speed", RouterBiasSpeed, "at least 0");
+        Require(RouterBiasUntil is >= 0 and <= 1, "router_bias_until", RouterBiasUntil, "0 to 1");
+        Require(BalanceWeight >= 0, "balance_weight", BalanceWeight, "at least 0");
         Require(MaxGradNorm >= 0, "max_grad_norm", MaxGradNorm, "at least 0");
         Require(Dtype is "float32" or "bfloat16", "dtype", Dtype, "float32 or bfloat16");
         Require(LoraR is >= 0 and <= 4096, "lora_r", LoraR, "0 to 4096");
@@ -182,6 +189,20 @@ public record TrainingOptions
         Require(LoggingSteps >= 1, "logging_steps", LoggingSteps, "at least 1");
         Require(SaveSteps >= 0, "save_steps", SaveSteps, "at least 0");
         Require(SaveTotalLimit >= 0, "save_total_limit", SaveTotalLimit, "at least 0");
+    }
+
+    /// <summary>Makes output_dir if it is not there.</summary>
+    /// <exception cref="StartupException">It is a file, or cannot be written.</exception>
+    internal void CreateOutput()
+    {
+        try
+        {
+            Directory.CreateDirectory(OutputDir);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException)
+        {
+            throw new StartupException($"output_dir '{OutputDir}' cannot be made: {e.Message} Name a folder that may be written.", e);
+        }
     }
 
     /// <summary>One check.</summary>

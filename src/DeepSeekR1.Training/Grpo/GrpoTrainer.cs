@@ -44,9 +44,23 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
     /// <param name="report">Receives the figures of every step and evaluation.</param>
     /// <param name="cancellation">Ends the run after the current step, with a checkpoint and a report.</param>
     /// <returns>True when all steps are done.</returns>
+    /// <exception cref="StartupException">An option or file does not allow training.</exception>
+    /// <exception cref="TrainingException">A number is not finite, or the disk is full.</exception>
     public async Task<bool> RunAsync(Action<GrpoMetrics>? report = null, CancellationToken cancellation = default)
     {
-        Directory.CreateDirectory(options.OutputDir);
+        options.CreateOutput();
+        try
+        {
+            return await RunStepsAsync(report, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw TrainingCheckpoint.NotWritten($"A file in '{options.OutputDir}'", options.OutputDir, e);
+        }
+    }
+
+    private async Task<bool> RunStepsAsync(Action<GrpoMetrics>? report, CancellationToken cancellation)
+    {
         var encoder = new SampleEncoder(options.ModelNameOrPath);
         await using var engine = LlmEngine.Load(
             new EngineOptions { ModelPath = options.ModelNameOrPath, DType = options.Dtype, Device = "cpu", NumThreads = options.NumThreads, KvCacheMemoryBytes = 1L << 30, MaxNumSeqs = 512, MaxNumBatchedTokens = 4096 },

@@ -99,12 +99,12 @@ public sealed class AdamW : IDisposable
     }
 
     /// <summary>Takes the state of a saved optimizer of the same weights.</summary>
-    public void Restore(long steps, Func<string, Tensor> read)
+    public void Restore(long steps, Func<string, long[], Tensor> read)
     {
         using var mode = no_grad();
         Steps = steps;
         foreach (var (name, tensor) in State())
-            using (var saved = read(name))
+            using (var saved = read(name, tensor.shape))
                 tensor.copy_(saved);
     }
 

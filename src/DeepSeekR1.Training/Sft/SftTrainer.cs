@@ -40,7 +40,19 @@ public sealed class SftTrainer(SftOptions options)
     /// <exception cref="TrainingException">A number is not finite, or the disk is full.</exception>
     public bool Run(Action<SftMetrics>? report = null, CancellationToken cancellation = default)
     {
-        Directory.CreateDirectory(options.OutputDir);
+        options.CreateOutput();
+        try
+        {
+            return RunSteps(report, cancellation);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw TrainingCheckpoint.NotWritten($"A file in '{options.OutputDir}'", options.OutputDir, e);
+        }
+    }
+
+    private bool RunSteps(Action<SftMetrics>? report, CancellationToken cancellation)
+    {
         TorchRuntime.SetThreads(options.NumThreads);
         using var scope = NewDisposeScope();
         using var model = ModelSource.Open(

@@ -1,8 +1,11 @@
+using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Kernels;
+using DeepSeekR1.Engine;
 using DeepSeekR1.Testing;
 using DeepSeekR1.Training;
 using DeepSeekR1.Training.Grpo;
 using DeepSeekR1.Training.Optimization;
+using DeepSeekR1.Training.Sft;
 using Xunit;
 using static TorchSharp.torch;
 
@@ -63,6 +66,64 @@ public sealed class TrainingPartsTests : IDisposable
         Assert.Contains(good, error.Message);
         Assert.Equal(good, TrainingCheckpoint.Latest(_folder));
         Assert.Equal(5, TrainingCheckpoint.Restore(good, model, loop).NextSample);
+    }
+
+    /// <summary>A checkpoint that cannot be used is named with what is wrong, and with the one to fall back on.</summary>
+    [Theory]
+    [InlineData("trainer_state.json", "{\"Step\":")]
+    [InlineData("trainer_state.json", null)]
+    [InlineData("model.safetensors", "not numbers")]
+    [InlineData("model.safetensors", null)]
+    [InlineData("optimizer.safetensors", null)]
+    [InlineData("optimizer.safetensors", "")]
+    public void Restore_DamagedCheckpoint_NamesItAndTheOneBefore(string file, string? content)
+    {
+        using var model = ModelSource.Open(Path.Combine(Goldens.Repository, "models", "r1-tiny"), ScalarType.Float32, 0.02, 1, withMtp: false);
+        using var loop = new TrainingLoop(model, new TrainingOptions { ModelNameOrPath = "m", OutputDir = "o" });
+        TrainingCheckpoint.Save(_folder, model, loop, new TrainingState { Step = 1, NextSample = 5 }, 0);
+        string bad = TrainingCheckpoint.Save(_folder, model, loop, new TrainingState { Step = 2, NextSample = 5 }, 0);
+        File.Delete(Path.Combine(bad, file));
+        if (content is not null)
+            File.WriteAllText(Path.Combine(bad, file), content);
+        string message = Assert.Throws<ModelLoadException>(() => TrainingCheckpoint.Restore(bad, model, loop)).Message;
+        Assert.Contains(bad, message);
+        Assert.Contains("'checkpoint-1'", message);
+    }
+
+    [GoldenFact]
+    public void Restore_CheckpointOfAnotherModel_NamesWeightAndShapes()
+    {
+        using var model = ModelSource.Open(Goldens.At("models", "qwen2"), ScalarType.Float32, 0.02, 1, withMtp: false);
+        using var loop = new TrainingLoop(model, new TrainingOptions { ModelNameOrPath = "m", OutputDir = "o" });
+        string saved = TrainingCheckpoint.Save(_folder, model, loop, new TrainingState { Step = 1, NextSample = 5 }, 0);
+        using var other = ModelSource.Open(Goldens.At("models", "llama"), ScalarType.Float32, 0.02, 1, withMtp: false);
+        using var otherLoop = new TrainingLoop(other, new TrainingOptions { ModelNameOrPath = "m", OutputDir = "o" });
+        string message = Assert.Throws<ModelLoadException>(() => TrainingCheckpoint.Restore(saved, other, otherLoop)).Message;
+        Assert.Contains("it is of another model: model.", message);
+        Assert.Contains("another output_dir", message);
+    }
+
+    [Theory]
+    [InlineData("""{"max_minutes": -5}""", "max_minutes is '-5'; it must be at least 0.")]
+    [InlineData("""{"warmup_steps": -1}""", "warmup_steps is '-1'")]
+    [InlineData("""{"adam_epsilon": 0}""", "adam_epsilon is '0'; it must be above 0.")]
+    [InlineData("""{"initializer_range": -1}""", "initializer_range is '-1'")]
+    [InlineData("""{"router_bias_speed": -1}""", "router_bias_speed is '-1'")]
+    [InlineData("""{"router_bias_until": 7}""", "router_bias_until is '7'; it must be 0 to 1.")]
+    [InlineData("""{"balance_weight": -1}""", "balance_weight is '-1'")]
+    [InlineData("""{"seed": 1, "seed": 2}""", "seed")]
+    [InlineData("[1]", "c.json is no object of fields")]
+    [InlineData("null", "c.json is no object of fields")]
+    public void Parse_ValuesWithoutMeaning_AreRefused(string json, string message)
+        => Assert.Contains(message, Assert.Throws<StartupException>(() => TrainingOptions.Parse<SftOptions>(
+            json, json[0] == '{' ? [("model_name_or_path", "m"), ("output_dir", "o"), ("dataset", "arithmetic")] : [], "c.json")).Message);
+
+    [Fact]
+    public void Run_OutputThatIsAFile_IsRefused()
+    {
+        string file = Path.Combine(_folder, "file");
+        File.WriteAllText(file, "");
+        Assert.Contains("output_dir", Assert.Throws<StartupException>(() => new SftTrainer(new SftOptions { OutputDir = file }).Run()).Message);
     }
 
     [Theory]
