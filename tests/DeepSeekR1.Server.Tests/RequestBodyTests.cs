@@ -48,6 +48,7 @@ public sealed class RequestBodyTests
     [InlineData("\"response_format\":{\"type\":\"\\uDC00\"}", "response_format.type", "'response_format.type' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
     [InlineData("\"stop\":[\"\\ud83d\\ude00\",\"\\ud83d\"]", "stop[1]", "'stop[1]' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
     [InlineData("\"a\\ud800\":1", null, "The name of a field of the request holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
+    [InlineData("\"metadata\":{\"My\\nname\":\"\\ud800\"}", "metadata.*", "'metadata.*' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
     [InlineData("\"logit_bias\":{\"\\ud800\":1}", "logit_bias", "The name of a field of 'logit_bias' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
     [InlineData("\"chat_template_kwargs\":{\"a\":[{\"\\ud800\":1}]}", "chat_template_kwargs.a[0]", "The name of a field of 'chat_template_kwargs.a[0]' holds half of a surrogate pair (\\uD800 to \\uDFFF). Send whole characters.")]
     [InlineData("\"tools\":[{}]", "tools", "'tools' = [{}]: tool calls are not supported yet; leave it out or send [].")]
@@ -76,6 +77,7 @@ public sealed class RequestBodyTests
     [InlineData("""{"messages":[{"role":"user"}]}""", "messages[0].content", "'messages[0].content' is missing. Only assistant messages may have none.")]
     [InlineData("""{"messages":[{"role":"user","content":7}]}""", "messages[0].content", "'messages[0].content' must be a string or a list of text parts, not a number: 7.")]
     [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url"}]}]}""", "messages[0].content[0].type", "'messages[0].content[0]' has type 'image_url'. This model reads only text parts: {\"type\":\"text\",\"text\":\"...\"}.")]
+    [InlineData("""{"messages":[{"role":"user","content":[{"text":"a"}]}]}""", "messages[0].content[0].type", "'messages[0].content[0].type' is missing. Send {\"type\":\"text\",\"text\":\"...\"}.")]
     [InlineData("""{"messages":[{"role":"assistant","tool_calls":[{}]}]}""", "messages[0].tool_calls", "'messages[0].tool_calls': tool calls are not supported yet. Leave it out or send [].")]
     public void Chat_BadMessages_NamesPath(string json, string param, string message)
     {

@@ -85,7 +85,8 @@ internal static class MessageMapper
         }
         if (part.ValueKind != JsonValueKind.Object)
             throw RequestBody.WrongType(path, "a text part", part);
-        string? type = Text(part, "type", path);
+        string type = Text(part, "type", path)
+            ?? throw new InvalidRequestException($"{path}.type", "missing_field", $"'{path}.type' is missing. Send {{\"type\":\"text\",\"text\":\"...\"}}.");
         if (type is "reasoning")
             type = "thinking";
         if (type is not ("text" or "thinking"))

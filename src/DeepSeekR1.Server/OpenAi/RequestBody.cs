@@ -92,11 +92,12 @@ internal sealed class RequestBody(JsonElement root)
         }
     }
 
+    /// <summary>A member's name for paths, which are logged: what does not look like the name of a field is a client's own text and stays out.</summary>
     private static string NameOf(JsonProperty member, string path)
     {
         try
         {
-            return member.Name;
+            return member.Name.Length <= 40 && member.Name.All(c => char.IsAsciiLetterLower(c) || char.IsAsciiDigit(c) || c == '_') ? member.Name : "*";
         }
         catch (InvalidOperationException)
         {

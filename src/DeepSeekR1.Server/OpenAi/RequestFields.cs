@@ -65,7 +65,7 @@ internal static class RequestFields
         "Seconds after which the answer ends with what is there and finish_reason \"length\".", 0, 86400)
     { ExclusiveMin = true };
 
-    public static readonly RequestField Seed = new("seed", "integer", "The same seed and request give the same answer.");
+    public static readonly RequestField Seed = new("seed", "integer", "The same seed and request give the same answer; in 16-bit types only while the prompt is computed alike, which a cached prefix changes (see cache_salt).");
 
     public static readonly RequestField Stop = new("stop", "stop", "A string, or up to 16 strings, that end the text; not part of it.");
 
