@@ -1,5 +1,4 @@
 using System.Net.Http.Headers;
-using System.Net.Http.Json;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
@@ -109,7 +108,7 @@ public sealed class HttpModel(HttpClient client, Uri baseUrl, string? model, str
     private async Task<HttpResponseMessage> SendAsync(JsonObject body, CancellationToken cancellation)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(baseUrl.ToString().TrimEnd('/') + "/chat/completions"));
-        request.Content = JsonContent.Create(body);
+        request.Content = new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json"); // with its length: not every server reads chunks
         if (apiKey is not null)
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", apiKey);
         try
@@ -118,7 +117,7 @@ public sealed class HttpModel(HttpClient client, Uri baseUrl, string? model, str
         }
         catch (HttpRequestException e)
         {
-            throw new EvalException($"{baseUrl} cannot be reached: {e.Message}");
+            throw new EvalException($"{baseUrl} cannot be reached: {e.Message} Finished answers are kept: when it runs again, the same command asks only what is missing.");
         }
     }
 
@@ -130,7 +129,7 @@ public sealed class HttpModel(HttpClient client, Uri baseUrl, string? model, str
             var choice = document.RootElement.GetProperty("choices")[0];
             var message = choice.GetProperty("message");
             string reasoning = Text(message, "reasoning_content") ?? Text(message, "reasoning") ?? "";
-            int tokens = document.RootElement.TryGetProperty("usage", out var usage) && usage.TryGetProperty("completion_tokens", out var count) ? count.GetInt32() : 0;
+            int tokens = document.RootElement.TryGetProperty("usage", out var usage) && usage.ValueKind == JsonValueKind.Object && usage.TryGetProperty("completion_tokens", out var count) && count.TryGetInt32(out int number) ? number : 0;
             return EvalAnswer.Of(reasoning, Text(message, "content") ?? "", tokens, Text(choice, "finish_reason") == "length");
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or IndexOutOfRangeException)

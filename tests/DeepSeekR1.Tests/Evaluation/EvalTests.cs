@@ -129,7 +129,7 @@ public sealed class EvalTests : IDisposable
         var handler = new Handler(
             (HttpStatusCode.TooManyRequests, "{}"),
             (HttpStatusCode.OK, """{"choices":[{"message":{"content":"\\boxed{3}","reasoning_content":"1+2"},"finish_reason":"stop"}],"usage":{"completion_tokens":9}}"""),
-            (HttpStatusCode.OK, """{"choices":[{"message":{"content":null,"reasoning":"\\boxed{3} is"},"finish_reason":"length"}]}"""),
+            (HttpStatusCode.OK, """{"choices":[{"message":{"content":null,"reasoning":"\\boxed{3} is"},"finish_reason":"length"}],"usage":null}"""),
             (HttpStatusCode.BadRequest, """{"error":{"message":"no"}}"""));
         using var client = new HttpClient(handler);
         var model = new HttpModel(client, new Uri("http://server/v1/"), "m", "key");
@@ -142,6 +142,11 @@ public sealed class EvalTests : IDisposable
         using var body = JsonDocument.Parse(handler.Bodies[0]);
         Assert.Equal(5, body.RootElement.GetProperty("max_tokens").GetInt32());
         Assert.Equal("http://server/v1/chat/completions", handler.Address);
+
+        // A server that is gone: nothing is lost, and the message says how to go on.
+        using var nobody = new HttpClient();
+        var gone = new HttpModel(nobody, new Uri("http://127.0.0.1:1/v1"), null, null);
+        Assert.Contains("the same command asks only what is missing", (await Assert.ThrowsAsync<EvalException>(() => gone.AnswerAsync("1+2?", new EvalSampling(), 7, default))).Message);
     }
 
     private string Samples => Path.Combine(_folder, "out", "samples.jsonl");
