@@ -65,6 +65,8 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
 {
     private static readonly string[] SystemPrompts = ["You are a helpful assistant.", "You are a calculator.", "Answer the question.", "You are DeepSeek-R1, a reasoning model."];
 
+    private static readonly long[] WithWords = [2, 2, 2, 3, 4, 10];
+
     private readonly ArithmeticMix _mix = mix ?? new ArithmeticMix();
 
     /// <summary>Conversation number i.</summary>
@@ -159,6 +161,8 @@ public sealed class ArithmeticGenerator(long seed, ArithmeticMix? mix = null)
     private Problem Usual(ProblemKind kind, Random random, int longDivisions = 0) => kind switch
     {
         ProblemKind.Linear => Equation(random),
+        // Halves, doubles and tenths have words of their own.
+        ProblemKind.Multiply or ProblemKind.Divide when random.Next(100) < 6 => new Problem(kind, Number(Digits(random, 4), random), Phrasing.Pick(WithWords, random)),
         ProblemKind.Multiply => Product(random),
         ProblemKind.Divide => Quotient(Number(Digits(random, 4), random), random, random.Next(100) < longDivisions),
         ProblemKind.Larger or ProblemKind.Smaller => Pair(random) is var (a, b) ? new Problem(kind, a, b) : throw new InvalidOperationException(),

@@ -193,7 +193,7 @@ internal static class Phrasing
     public static string Asked(string expression, Random random) => Pick(BareAsked, random).Replace("{0}", expression);
 
     /// <summary>One of some texts.</summary>
-    public static string Pick(string[] texts, Random random) => texts[random.Next(texts.Length)];
+    public static T Pick<T>(T[] texts, Random random) => texts[random.Next(texts.Length)];
 
     private static string[] Words(ProblemKind kind) => kind switch
     {

@@ -35,7 +35,8 @@ internal static class Story
         "a shop had {0} {2} and sold {1}. how many are left", "of {0} {2}, {1} are gone. how many remain", "I have {0} dollars and spend {1}. how much do I have left", "a toy costs {1} dollars. I pay with {0} dollars. how much change do I get",
         "there were {0} {2} and {1} went away. how many stayed", "{3} had {0} {2}. {3} sold {1} of them. how many does {3} have now", "{3} needs {0} {2} and has {1}. how many are missing", "out of {0} students {1} are ill. how many are well",
         "{0} {2} were on a table. {1} fell down. how many are still there", "I had {0} {2} and gave away {1}. how many do I have left", "{3} had {0} dollars and bought {2} for {1} dollars. how much is left",
-        "a tank holds {0} litres and {1} litres are used. how many litres are left",
+        "a tank holds {0} litres and {1} litres are used. how many litres are left", "a book costs {1} dollars. I pay with {0} dollars. how much change do I get",
+        "{3} buys a book for {1} dollars and pays with {0} dollars. how much change does {3} get", "something costs {1}. I pay {0}. how much do I get back",
     ];
 
     private static readonly string[] Multiply =

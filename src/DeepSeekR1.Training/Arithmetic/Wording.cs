@@ -37,7 +37,7 @@ internal static class Wording
         [ProblemKind.Multiply] =
         [
             "{0} times {1}", "{0} multiplied by {1}", "the product of {0} and {1}", "{0} by {1}", "{0} and {1} multiplied", "{0} multiplied with {1}", "{0} lots of {1}", "{0} groups of {1}",
-            "the product: {0}, {1}", "{0} and {1} multiplied together",
+            "the product: {0}, {1}", "{0} and {1} multiplied together", "the number that {0} and {1} multiply to",
         ],
         [ProblemKind.Divide] =
         [
@@ -57,7 +57,7 @@ internal static class Wording
             "subtract {1} from {0}", "take {1} from {0}", "take {1} off {0}", "take {1} away from {0}", "deduct {1} from {0}", "remove {1} from {0}", "decrease {0} by {1}", "reduce {0} by {1}",
             "lower {0} by {1}", "take {0} and subtract {1}",
         ],
-        [ProblemKind.Multiply] = ["multiply {0} by {1}", "multiply {0} and {1}", "multiply {0} with {1}", "multiply together {0} and {1}", "times {0} by {1}", "take {0} times {1}", "multiply the numbers {0} and {1}"],
+        [ProblemKind.Multiply] = ["multiply {0} by {1}", "let {0} and {1} multiply", "multiply {0} and {1}", "multiply {0} with {1}", "multiply together {0} and {1}", "times {0} by {1}", "take {0} times {1}", "multiply the numbers {0} and {1}"],
         [ProblemKind.Divide] =
         [
             "divide {0} by {1}", "split {0} by {1}", "share {0} by {1}", "divide {0} into {1} parts", "split {0} into {1} parts", "cut {0} into {1} equal pieces", "divide {0} up into {1}",
@@ -84,7 +84,7 @@ internal static class Wording
     private static readonly string[] Comparisons =
     [
         "which is {2}, {0} or {1}", "which is the {2}: {0} or {1}", "which is the {2}, {0} or {1}", "which number is {2}, {0} or {1}", "which number is the {2}: {0} or {1}", "what is {2}: {0} or {1}",
-        "is {0} {2} than {1}", "is {0} or {1} {2}", "is {0} the {2}, or {1}", "which of {0} and {1} is {2}", "{0} or {1}: which is {2}", "{0} or {1}, which one is {2}", "{0} or {1}, which is the {2}",
+        "is {0} {2} than {1}", "is {0} {2} than {1}", "is {0} {2} than {1}", "is {0} or {1} {2}", "is {1} {2} than {0}", "is {0} the {2}, or {1}", "which of {0} and {1} is {2}", "{0} or {1}: which is {2}", "{0} or {1}, which one is {2}", "{0} or {1}, which is the {2}",
         "compare {0} and {1}: which is {2}", "compare {0} and {1}. which is {2}", "compare {0} and {1}, which one is the {2}", "between {0} and {1}, which is {2}", "{0} vs {1}: which is {2}",
         "find the {2} of {0} and {1}", "the {2} of {0} and {1}", "what is the {2} of {0} and {1}", "which one is {2}: {0} or {1}", "pick the {2}: {0} or {1}", "which of the two is {2}: {0}, {1}",
         "what is the {2} of these: {0}, {1}", "tell me which is {2}: {0} or {1}",
@@ -96,9 +96,9 @@ internal static class Wording
         var (kind, a, b) = (problem.Kind, problem.A, problem.B);
         if (kind is ProblemKind.Larger or ProblemKind.Smaller)
             return Phrasing.Pick(Comparisons, random).Replace("{2}", Phrasing.Pick(kind == ProblemKind.Larger ? Greater : Less, random));
-        if (kind == ProblemKind.Subtract && a >= b && random.Next(4) == 0)
+        if (kind == ProblemKind.Subtract && a >= b && random.Next(3) == 0)
             return random.Next(2) == 0 ? Phrasing.Pick(DifferencesAsked, random) : In(NounFrames, Phrasing.Pick(Differences, random), random);
-        if (Special(kind, b) is { } special && random.Next(3) == 0)
+        if (Special(kind, b) is { } special && random.Next(2) == 0)
             return In(NounFrames, Phrasing.Pick(special, random), random);
         return random.Next(2) == 0 ? In(NounFrames, Phrasing.Pick(Nouns[kind], random), random) : In(VerbFrames, Phrasing.Pick(Verbs[kind], random), random);
     }
