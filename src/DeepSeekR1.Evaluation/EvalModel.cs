@@ -74,10 +74,11 @@ public sealed class EngineModel(ChatEngine engine) : IEvalModel
     }
 }
 
-/// <summary>Answers by a server that speaks OpenAI's chat completions; reasoning_content and reasoning are thoughts. 429 and 5xx are tried again.</summary>
+/// <summary>Answers by a server that speaks OpenAI's chat completions; reasoning_content and reasoning are thoughts. 429, 5xx and a lost connection are tried again.</summary>
 public sealed class HttpModel(HttpClient client, Uri baseUrl, string? model, string? apiKey) : IEvalModel
 {
-    private const int Attempts = 5;
+    private const int Attempts = 5, Connections = 4;
+    private static readonly TimeSpan FirstPause = TimeSpan.FromSeconds(0.5);
 
     /// <inheritdoc/>
     public async Task<EvalAnswer> AnswerAsync(string prompt, EvalSampling sampling, long seed, CancellationToken cancellation)
@@ -105,20 +106,31 @@ public sealed class HttpModel(HttpClient client, Uri baseUrl, string? model, str
         }
     }
 
+    /// <summary>A server that is started anew or drops a connection is asked again after 0.5, 1 and 2 s: the seed makes the request the same.</summary>
     private async Task<HttpResponseMessage> SendAsync(JsonObject body, CancellationToken cancellation)
+    {
+        for (int attempt = 1; ; attempt++)
+            try
+            {
+                return await PostAsync(body, cancellation);
+            }
+            catch (HttpRequestException) when (attempt < Connections)
+            {
+                await Task.Delay(FirstPause * (1 << (attempt - 1)), cancellation);
+            }
+            catch (HttpRequestException e)
+            {
+                throw new EvalException($"{baseUrl} cannot be reached: {e.Message} Finished answers are kept: when it runs again, the same command asks only what is missing.");
+            }
+    }
+
+    private async Task<HttpResponseMessage> PostAsync(JsonObject body, CancellationToken cancellation)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(baseUrl.ToString().TrimEnd('/') + "/chat/completions"));
         request.Content = new StringContent(body.ToJsonString(), Encoding.UTF8, "application/json"); // with its length: not every server reads chunks
         if (apiKey is not null)
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", apiKey);
-        try
-        {
-            return await client.SendAsync(request, cancellation);
-        }
-        catch (HttpRequestException e)
-        {
-            throw new EvalException($"{baseUrl} cannot be reached: {e.Message} Finished answers are kept: when it runs again, the same command asks only what is missing.");
-        }
+        return await client.SendAsync(request, cancellation);
     }
 
     private EvalAnswer Read(string text)

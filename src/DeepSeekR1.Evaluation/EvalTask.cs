@@ -98,11 +98,26 @@ public sealed record EvalTask(string Name, IReadOnlyList<EvalProblem> Problems, 
 
     private static EvalProblem Problem(TaskRow row, string file)
     {
-        string text = row.FirstText("question", "problem", "prompt")
-            ?? throw new EvalException($"'{file}' row '{row.Id}' has none of the columns question, problem, prompt.");
-        string gold = GoldAnswer.Of(row) ?? throw new EvalException($"'{file}' row '{row.Id}' has no answer: give the column answer, or a solution with a box.");
+        string column = row.FirstOf("question", "problem", "prompt")
+            ?? throw new EvalException($"'{file}' row '{row.Id}' has none of the columns question, problem, prompt. Add one, or remove the row.");
+        RequireText(row, column, file, numbers: false);
+        if (row.FirstOf(GoldAnswer.Columns) is { } answer)
+            RequireText(row, answer, file, numbers: true);
+        if (GoldAnswer.Of(row) is not { } gold || string.IsNullOrWhiteSpace(gold) || gold.EndsWith("####", StringComparison.Ordinal))
+            throw new EvalException($"'{file}' row '{row.Id}' has no answer: give the column answer (of GSM8K with the number after ####), or a solution with a box.");
         bool asksForBox = row.Columns.ContainsKey("question") || row.Columns.ContainsKey("problem");
+        string text = row.Text(column)!;
         return new EvalProblem(row.Id, asksForBox ? text + Instruction : text, gold, row.FirstText("category", "subject", "type"));
+    }
+
+    /// <summary>A list or an object would be asked or compared as its JSON, and an empty text is no question and no answer.</summary>
+    private static void RequireText(TaskRow row, string column, string file, bool numbers)
+    {
+        var value = row.Columns[column];
+        if (value.ValueKind == JsonValueKind.String ? !string.IsNullOrWhiteSpace(value.GetString()) : numbers && value.ValueKind == JsonValueKind.Number)
+            return;
+        string raw = value.GetRawText();
+        throw new EvalException($"'{file}' row '{row.Id}': {column} is {(raw.Length > 60 ? raw[..60] + "..." : raw)}; it must be a text that is not empty{(numbers ? ", or a number" : "")}. Correct the row, or remove it.");
     }
 
     private static string Locate(string name, string? data)

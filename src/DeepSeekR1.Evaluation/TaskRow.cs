@@ -11,11 +11,14 @@ public sealed record TaskRow(string Id, IReadOnlyDictionary<string, JsonElement>
     public string? Text(string column) => Columns.TryGetValue(column, out var value) ? TextOf(value) : null;
 
     /// <summary>The first of these columns that the row has, as text.</summary>
-    public string? FirstText(params ReadOnlySpan<string> columns)
+    public string? FirstText(params ReadOnlySpan<string> columns) => FirstOf(columns) is { } column ? Text(column) : null;
+
+    /// <summary>Name of the first of these columns that the row has and that is not null; null when there is none.</summary>
+    public string? FirstOf(params ReadOnlySpan<string> columns)
     {
         foreach (string column in columns)
-            if (Text(column) is { } text)
-                return text;
+            if (Text(column) is not null)
+                return column;
         return null;
     }
 

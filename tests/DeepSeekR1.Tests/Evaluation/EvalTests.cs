@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
 using DeepSeekR1.Evaluation;
@@ -75,6 +76,32 @@ public sealed class EvalTests : IDisposable
         Assert.Contains("no answer", Assert.Throws<EvalException>(() => EvalTask.Load(Data("{\"prompt\":\"1\"}"), null)).Message);
     }
 
+    [Theory]
+    [InlineData("""{"id":"r","prompt":"1","answer":"  "}""", "answer is \"  \"")]
+    [InlineData("""{"id":"r","prompt":"1","answer":"","solution":"\\boxed{1}"}""", "answer is \"\"")]
+    [InlineData("""{"id":"r","prompt":"1","answer":[1]}""", "answer is [1]; it must be a text that is not empty, or a number.")]
+    [InlineData("""{"id":"r","prompt":"1","gold":{"a":1}}""", "gold is {\"a\":1}")]
+    [InlineData("""{"id":"r","prompt":["1"],"answer":"1"}""", "prompt is [\"1\"]; it must be a text that is not empty.")]
+    [InlineData("""{"id":"r","question":" ","answer":"1"}""", "question is \" \"")]
+    [InlineData("""{"id":"r","question":"1","answer":"1 + 1 = 2\n#### "}""", "has no answer")]
+    [InlineData("""{"id":"r","problem":"1","solution":"\\boxed{}"}""", "has no answer")]
+    public void Load_RowWithoutQuestionOrAnswer_NamesFileRowAndNextStep(string row, string message)
+    {
+        string file = Data("{\"prompt\":\"1\",\"answer\":1}\n" + row);
+        var error = Assert.Throws<EvalException>(() => EvalTask.Load(file, null));
+        Assert.StartsWith($"'{file}' row 'r'", error.Message);
+        Assert.Contains(message, error.Message);
+        Assert.Matches("Correct the row, or remove it.$|give the column answer", error.Message);
+    }
+
+    [Fact]
+    public void Load_FileWithByteOrderMark_IsReadLikeOneWithout()
+    {
+        File.WriteAllText(Data(""), "{\"id\":\"a\",\"prompt\":\"1+1\",\"answer\":2}\n", new UTF8Encoding(encoderShouldEmitUTF8Identifier: true));
+        var problem = Assert.Single(EvalTask.Load(Path.Combine(_folder, "data.jsonl"), null).Problems);
+        Assert.Equal(("a", "1+1", "2"), (problem.Id, problem.Prompt, problem.Gold));
+    }
+
     [Fact]
     public async Task Run_ArithmeticFile_ReportsByCategory()
     {
@@ -147,6 +174,30 @@ public sealed class EvalTests : IDisposable
         using var nobody = new HttpClient();
         var gone = new HttpModel(nobody, new Uri("http://127.0.0.1:1/v1"), null, null);
         Assert.Contains("the same command asks only what is missing", (await Assert.ThrowsAsync<EvalException>(() => gone.AnswerAsync("1+2?", new EvalSampling(), 7, default))).Message);
+    }
+
+    /// <summary>The first connection is closed without a word, the second in the middle of the body; the third gets its answer.</summary>
+    [Fact]
+    public async Task HttpModel_ConnectionsThatAreLost_AreTriedAgain()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        string body = """{"choices":[{"message":{"content":"\\boxed{3}"},"finish_reason":"stop"}]}""";
+        string[] replies = ["", $"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body[..9]}", $"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}"];
+        var serving = Task.Run(async () =>
+        {
+            foreach (string reply in replies)
+            {
+                using var connection = await listener.AcceptTcpClientAsync();
+                await using var stream = connection.GetStream();
+                _ = await stream.ReadAsync(new byte[1 << 16]);
+                await stream.WriteAsync(Encoding.ASCII.GetBytes(reply));
+            }
+        });
+        using var client = new HttpClient();
+        var model = new HttpModel(client, new Uri($"http://{listener.LocalEndpoint}/v1"), null, null);
+        Assert.Equal("\\boxed{3}", (await model.AnswerAsync("1+2?", new EvalSampling(), 7, default)).Response);
+        await serving;
     }
 
     private string Samples => Path.Combine(_folder, "out", "samples.jsonl");
