@@ -10,7 +10,7 @@ namespace DeepSeekR1.Training;
 /// <summary>What every kind of training has in common. Immutable; names in files are those below in snake_case, as in TRL where it has them.</summary>
 public record TrainingOptions
 {
-    private static readonly JsonSerializerOptions Format = new()
+    internal static readonly JsonSerializerOptions Format = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
         UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow,
@@ -206,7 +206,7 @@ public record TrainingOptions
     }
 
     /// <summary>One check.</summary>
-    protected static void Require(bool holds, string field, object value, string allowed)
+    protected internal static void Require(bool holds, string field, object value, string allowed)
     {
         if (!holds)
             throw new StartupException($"{field} is '{value}'; it must be {allowed}.");

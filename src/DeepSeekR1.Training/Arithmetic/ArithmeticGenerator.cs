@@ -55,6 +55,27 @@ public sealed record ArithmeticMix
 
     /// <summary>Of 100 thoughts those with a planted and corrected mistake.</summary>
     public int MistakesPercent { get; init; } = 6;
+
+    /// <summary>Refuses numbers that cannot be drawn by.</summary>
+    /// <exception cref="Engine.StartupException">Names the field, its value and its range.</exception>
+    internal void Check()
+    {
+        const int mostParts = 1_000_000; // their sum stays an int
+        (string Field, int Value)[] parts =
+        [
+            ("add", Add), ("subtract", Subtract), ("multiply", Multiply), ("divide", Divide), ("linear", Linear), ("compare", Compare), ("dialogue", Dialogue), ("nicety", Nicety), ("refusal", Refusal),
+        ];
+        foreach (var (field, value) in parts)
+            TrainingOptions.Require(value is >= 0 and <= mostParts, "mix." + field, value, "0 to 1000000 parts");
+        TrainingOptions.Require(parts.Any(p => p.Value > 0), "mix", "0 parts of everything", $"a mix with at least one of {string.Join(", ", parts.Select(p => p.Field))} above 0");
+        TrainingOptions.Require(MaxDigits is >= 1 and <= 5, "mix.max_digits", MaxDigits, "1 to 5");
+        foreach (var (field, value) in new[] { ("hard", HardProductsPerMille), ("harder", HarderProductsPerMille), ("hardest", HardestProductsPerMille) })
+            TrainingOptions.Require(value is >= 0 and <= 1000, $"mix.{field}_products_per_mille", value, "0 to 1000");
+        int hard = HardProductsPerMille + HarderProductsPerMille + HardestProductsPerMille;
+        TrainingOptions.Require(hard <= 1000, "the sum of mix.hard_, harder_ and hardest_products_per_mille", hard, "at most 1000");
+        foreach (var (field, value) in new[] { ("long_divisions", LongDivisionsPercent), ("words", WordsPercent), ("stories", StoriesPercent), ("mistakes", MistakesPercent) })
+            TrainingOptions.Require(value is >= 0 and <= 100, $"mix.{field}_percent", value, "0 to 100");
+    }
 }
 
 /// <summary>

@@ -29,9 +29,14 @@ internal sealed class PolicyRun : IDisposable
     public long Step => _loop.Step;
 
     /// <summary>Goes on from the newest checkpoint, if there is one.</summary>
-    public TrainingState Resume() => TrainingCheckpoint.Latest(_options.OutputDir) is { } latest
-        ? TrainingCheckpoint.Restore(latest, Model, _loop)
-        : new TrainingState { Step = 0, NextSample = 0 };
+    public TrainingState Resume()
+    {
+        if (TrainingCheckpoint.Latest(_options.OutputDir) is not { } latest)
+            return new TrainingState { Step = 0, NextSample = 0 };
+        var state = TrainingCheckpoint.Restore(latest, Model, _loop);
+        FinishedRun.Check(_options, state.Step);
+        return state;
+    }
 
     /// <summary>Writes a checkpoint.</summary>
     public string Save(TrainingState state) => TrainingCheckpoint.Save(_options.OutputDir, Model, _loop, state, _options.SaveTotalLimit);
@@ -42,7 +47,7 @@ internal sealed class PolicyRun : IDisposable
         string folder = Save(state);
         _loop.Lora?.Save(Path.Combine(_options.OutputDir, LoraAdapters.Folder), _options.ModelNameOrPath);
         ModelExporter.WriteFolder(Model, _options.ModelNameOrPath, _options.OutputDir, DType.BFloat16);
-        File.WriteAllText(Path.Combine(_options.OutputDir, "training_options.json"), _options.ToJson() + "\n");
+        File.WriteAllText(Path.Combine(_options.OutputDir, FinishedRun.OptionsFile), _options.ToJson() + "\n");
         return folder;
     }
 

@@ -42,6 +42,9 @@ public sealed record SftOptions : TrainingOptions
     {
         base.Check();
         Require(Dataset.Length > 0, "dataset", Dataset, "a JSONL file or 'arithmetic'");
+        Require(Mix is not null, "mix", "null", "an object of fields, or left out");
+        Require(Dataset == "arithmetic" || Mix == new ArithmeticMix(), "mix", "set", "left out when dataset is a file: it is the generator's");
+        Mix!.Check();
         Require(Dataset == "arithmetic" || Curriculum == 0, "curriculum", Curriculum, "0 for a file: it shortens the generator's numbers");
         Require(Curriculum is >= 0 and <= 1, "curriculum", Curriculum, "0 to 1");
         Require(MaxLength >= 2, "max_length", MaxLength, "at least 2");

@@ -113,7 +113,9 @@ public sealed class SftTrainer(SftOptions options)
     {
         if (TrainingCheckpoint.Latest(options.OutputDir) is not { } latest)
             return new TrainingState { Step = 0, NextSample = 0 };
-        return TrainingCheckpoint.Restore(latest, model, loop);
+        var state = TrainingCheckpoint.Restore(latest, model, loop);
+        FinishedRun.Check(options, state.Step);
+        return state;
     }
 
     private ISampleSource Source(SampleEncoder encoder, ArithmeticMix mix)
@@ -132,7 +134,7 @@ public sealed class SftTrainer(SftOptions options)
     {
         loop.Lora?.Save(Path.Combine(options.OutputDir, LoraAdapters.Folder), options.ModelNameOrPath);
         ModelExporter.WriteFolder(model, options.ModelNameOrPath, options.OutputDir, DType.BFloat16);
-        File.WriteAllText(Path.Combine(options.OutputDir, "training_options.json"), options.ToJson() + "\n");
+        File.WriteAllText(Path.Combine(options.OutputDir, FinishedRun.OptionsFile), options.ToJson() + "\n");
     }
 
     /// <summary>Sums since the last line of metrics.</summary>

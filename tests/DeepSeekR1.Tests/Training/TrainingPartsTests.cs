@@ -111,12 +111,30 @@ public sealed class TrainingPartsTests : IDisposable
     [InlineData("""{"router_bias_speed": -1}""", "router_bias_speed is '-1'")]
     [InlineData("""{"router_bias_until": 7}""", "router_bias_until is '7'; it must be 0 to 1.")]
     [InlineData("""{"balance_weight": -1}""", "balance_weight is '-1'")]
+    [InlineData("""{"mix": {"add": -1}}""", "mix.add is '-1'; it must be 0 to 1000000 parts.")]
+    [InlineData("""{"mix": {"refusal": 1000001}}""", "mix.refusal is '1000001'")]
+    [InlineData("""{"mix": {"add":0,"subtract":0,"multiply":0,"divide":0,"linear":0,"compare":0,"dialogue":0,"nicety":0,"refusal":0}}""", "mix is '0 parts of everything'; it must be a mix with at least one of add,")]
+    [InlineData("""{"mix": {"max_digits": 0}}""", "mix.max_digits is '0'; it must be 1 to 5.")]
+    [InlineData("""{"mix": {"max_digits": 6}}""", "mix.max_digits is '6'; it must be 1 to 5.")]
+    [InlineData("""{"mix": {"words_percent": 101}}""", "mix.words_percent is '101'; it must be 0 to 100.")]
+    [InlineData("""{"mix": {"mistakes_percent": -1}}""", "mix.mistakes_percent is '-1'")]
+    [InlineData("""{"mix": {"hardest_products_per_mille": 1001}}""", "mix.hardest_products_per_mille is '1001'; it must be 0 to 1000.")]
+    [InlineData("""{"mix": {"hard_products_per_mille": 600, "harder_products_per_mille": 600}}""", "harder_ and hardest_products_per_mille is '1205'; it must be at most 1000.")]
+    [InlineData("""{"mix": null}""", "mix is 'null'")]
     [InlineData("""{"seed": 1, "seed": 2}""", "seed")]
     [InlineData("[1]", "c.json is no object of fields")]
     [InlineData("null", "c.json is no object of fields")]
     public void Parse_ValuesWithoutMeaning_AreRefused(string json, string message)
         => Assert.Contains(message, Assert.Throws<StartupException>(() => TrainingOptions.Parse<SftOptions>(
             json, json[0] == '{' ? [("model_name_or_path", "m"), ("output_dir", "o"), ("dataset", "arithmetic")] : [], "c.json")).Message);
+
+    [Fact]
+    public void Parse_MixOfAFile_IsRefused()
+    {
+        (string, string)[] fields = [("model_name_or_path", "m"), ("output_dir", "o"), ("dataset", "f.jsonl")];
+        Assert.Equal("f.jsonl", TrainingOptions.Parse<SftOptions>("""{"mix": {}}""", fields).Dataset);
+        Assert.Contains("mix is 'set'; it must be left out when dataset is a file", Assert.Throws<StartupException>(() => TrainingOptions.Parse<SftOptions>("""{"mix": {"add": 1}}""", fields)).Message);
+    }
 
     [Fact]
     public void Run_OutputThatIsAFile_IsRefused()

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
 using System.Xml.Linq;
+using DeepSeekR1.Engine;
 using DeepSeekR1.Testing;
 using DeepSeekR1.Training.Arithmetic;
 using DeepSeekR1.Training.Grpo;
@@ -47,6 +48,18 @@ public sealed class TrainingReportTests : IDisposable
         Assert.DoesNotContain("7.778e+6", Row(report, "loss"));
         double last = Lines(options.OutputDir).Last(l => l["step"]!.GetValue<long>() == 5)["loss"]!.GetValue<double>();
         Assert.Contains($" | {last.ToString("0.####", CultureInfo.InvariantCulture)} | ", Row(report, "loss"));
+
+        // Started again as it was it is done; with other options it is not, and what differs is named. More steps go on with them.
+        Assert.True(new SftTrainer(options with { LoggingSteps = 2, SaveSteps = 4 }).Run());
+        var other = options with { Dataset = "d.jsonl", Seed = 7, MaxSteps = 4, Mix = options.Mix with { Add = 0 } };
+        string refusal = Assert.Throws<StartupException>(() => new SftTrainer(other).Run()).Message;
+        Assert.StartsWith($"output_dir '{options.OutputDir}' holds a finished run of 5 steps with other options: ", refusal);
+        foreach (string difference in new[] { "dataset was \"arithmetic\" and is now \"d.jsonl\"", "seed was 42 and is now 7", "max_steps was 5 and is now 4", "mix.add was 14 and is now 0" })
+            Assert.Contains(difference, refusal);
+        Assert.EndsWith("Choose another output_dir for a new run, or set max_steps above 5 to go on from this one.", refusal);
+        Assert.True(new SftTrainer(options with { Seed = 7, MaxSteps = 6 }).Run());
+        File.WriteAllText(Path.Combine(options.OutputDir, "training_options.json"), "{\"num_generations\": 8}");
+        Assert.Contains("not of this kind of training", Assert.Throws<StartupException>(() => new SftTrainer(options).Run()).Message);
     }
 
     [Fact]
