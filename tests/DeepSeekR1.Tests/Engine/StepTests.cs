@@ -114,7 +114,7 @@ public class StepTests(ITestOutputHelper console)
 
         Assert.False(engine.IsHealthy);
         Assert.Throws<EngineFaultedException>(() => engine.Submit(EngineFixture.Greedy([1], 1)));
-        Assert.Equal((0, 2), (engine.Snapshot().BlocksUsed, engine.Snapshot().StepFaults));
+        Assert.Equal((0, 3), (engine.Snapshot().BlocksUsed, engine.Snapshot().StepFaults));
     }
 
     [GoldenFact]
