@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
 namespace DeepSeekR1.Text.Templates;
 
@@ -9,7 +10,7 @@ namespace DeepSeekR1.Text.Templates;
 /// and the type of a content part, tool call or tool, which the server must check against closed lists; BOS and EOS; and the variables that
 /// the caller sets.
 /// </summary>
-internal static class JinjaInput
+internal static class TemplateVariables
 {
     private static readonly string[] Reserved = ["messages", "tools", "add_generation_prompt"];
 
@@ -17,23 +18,23 @@ internal static class JinjaInput
 
     /// <summary>What Hugging Face defines for every template.</summary>
     /// <exception cref="TemplateException">A variable has the name of a fixed one, or a number or text cannot be represented.</exception>
-    public static IReadOnlyDictionary<string, object> Variables(TemplateInput input)
+    public static IReadOnlyDictionary<string, object> Of(TemplateInput input)
     {
         var variables = new Dictionary<string, object>
         {
-            ["messages"] = new JinjaList([.. input.Messages.Select(Message)]),
-            ["tools"] = input.Tools is null ? JinjaNone.Value : new JinjaList([.. input.Tools.Select(Typed)]),
-            ["documents"] = JinjaNone.Value,
-            ["add_generation_prompt"] = JinjaBox.Bool(input.AddGenerationPrompt),
+            ["messages"] = new ListValue([.. input.Messages.Select(Message)]),
+            ["tools"] = input.Tools is null ? NoneValue.Instance : new ListValue([.. input.Tools.Select(Typed)]),
+            ["documents"] = NoneValue.Instance,
+            ["add_generation_prompt"] = Boxed.Bool(input.AddGenerationPrompt),
         };
         if (input.BosToken is { } bos)
-            variables["bos_token"] = JinjaString.Literal(bos);
+            variables["bos_token"] = StringValue.Literal(bos);
         if (input.EosToken is { } eos)
-            variables["eos_token"] = JinjaString.Literal(eos);
+            variables["eos_token"] = StringValue.Literal(eos);
         foreach (var (name, value) in input.Variables ?? [])
         {
             if (Reserved.Contains(name))
-                throw JinjaErrors.Type($"render() got multiple values for keyword argument '{name}'");
+                throw Errors.Type($"render() got multiple values for keyword argument '{name}'");
             variables[name] = Value(value, isRequest: name == "documents");
         }
         return variables;
@@ -42,11 +43,11 @@ internal static class JinjaInput
     /// <summary>A JSON value; 1 becomes an int and 1.0 a float.</summary>
     public static object Value(JsonNode? node, bool isRequest)
     {
-        JinjaRun.EnsureStack();
+        Rendering.EnsureStack();
         return node switch
         {
-            null => JinjaNone.Value,
-            JsonArray array => new JinjaList([.. array.Select(item => Value(item, isRequest))]),
+            null => NoneValue.Instance,
+            JsonArray array => new ListValue([.. array.Select(item => Value(item, isRequest))]),
             JsonObject fields => Dict(fields, isRequest, (_, value) => Value(value, isRequest)),
             _ => Scalar((JsonValue)node, isRequest),
         };
@@ -60,14 +61,14 @@ internal static class JinjaInput
         var dict = Dict(fields, isRequest: true, (name, value) => name switch
         {
             "role" => Checked(value),
-            "content" or "tool_calls" when value is JsonArray parts => new JinjaList([.. parts.Select(Typed)]),
+            "content" or "tool_calls" when value is JsonArray parts => new ListValue([.. parts.Select(Typed)]),
             _ => Value(value, isRequest: true),
         });
-        var thought = ReasoningNames.Select(name => dict.Find(JinjaString.Literal(name)))
-            .FirstOrDefault(value => value is not (null or JinjaNone));
+        var thought = ReasoningNames.Select(name => dict.Find(StringValue.Literal(name)))
+            .FirstOrDefault(value => value is not (null or NoneValue));
         foreach (var alias in new[] { "reasoning_content", "thinking" })
-            if (thought is not null && dict.Find(JinjaString.Literal(alias)) is null)
-                dict.Set(JinjaString.Literal(alias), thought);
+            if (thought is not null && dict.Find(StringValue.Literal(alias)) is null)
+                dict.Set(StringValue.Literal(alias), thought);
         return dict;
     }
 
@@ -79,33 +80,33 @@ internal static class JinjaInput
         ? Dict(fields, isRequest: true, (name, value) => name == "type" ? Checked(value) : Value(value, isRequest: true))
         : Value(node, isRequest: true);
 
-    private static JinjaDict Dict(JsonObject fields, bool isRequest, Func<string, JsonNode?, object> convert)
+    private static DictValue Dict(JsonObject fields, bool isRequest, Func<string, JsonNode?, object> convert)
     {
-        var dict = new JinjaDict();
+        var dict = new DictValue();
         foreach (var (name, value) in fields)
-            dict.Set(JinjaString.Of(name, isRequest), convert(name, value));
+            dict.Set(StringValue.Of(name, isRequest), convert(name, value));
         return dict;
     }
 
     private static object Scalar(JsonValue value, bool isRequest) => value.GetValueKind() switch
     {
-        JsonValueKind.True => JinjaBox.True,
-        JsonValueKind.False => JinjaBox.False,
+        JsonValueKind.True => Boxed.True,
+        JsonValueKind.False => Boxed.False,
         JsonValueKind.String => Text(value, isRequest),
         JsonValueKind.Number => Number(value),
-        _ => JinjaNone.Value,
+        _ => NoneValue.Instance,
     };
 
-    private static JinjaString Text(JsonValue value, bool isRequest)
+    private static StringValue Text(JsonValue value, bool isRequest)
     {
         try
         {
-            return JinjaString.Of(value.GetValue<string>(), isRequest);
+            return StringValue.Of(value.GetValue<string>(), isRequest);
         }
         catch (InvalidOperationException exception)
         {
             // Text with an escape for half of a surrogate pair.
-            throw JinjaErrors.Value(exception.Message);
+            throw Errors.Value(exception.Message);
         }
     }
 
@@ -117,8 +118,8 @@ internal static class JinjaInput
         var text = value.ToJsonString();
         if (text.AsSpan().IndexOfAny(".eE") >= 0)
             return double.Parse(text, CultureInfo.InvariantCulture);
-        if (JinjaText.ParseInteger(text.TrimStart('-'), 10) is not { } number)
-            throw JinjaErrors.Value("Exceeds the limit (4300 digits) for integer string conversion");
+        if (Numerals.ParseInteger(text.TrimStart('-'), 10) is not { } number)
+            throw Errors.Value("Exceeds the limit (4300 digits) for integer string conversion");
         return text[0] == '-' ? -number : number;
     }
 }

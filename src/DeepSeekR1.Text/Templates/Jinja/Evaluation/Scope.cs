@@ -1,28 +1,36 @@
-namespace DeepSeekR1.Text.Templates;
+using DeepSeekR1.Text.Templates.Jinja.Values;
+
+namespace DeepSeekR1.Text.Templates.Jinja.Evaluation;
 
 /// <summary>
 /// Compile-time names of one scope: the template, a loop body, a macro, a captured block. Follows jinja2: a name belongs to the innermost
 /// scope that assigns it; at entry it holds the outer scope's value, a context variable or nothing, depending on how the scope uses it.
 /// Inner scopes are bound after the whole outer one, because a macro may read a name that is assigned further down.
 /// </summary>
-internal sealed class JinjaScope
+internal sealed class Scope
 {
     // Branches copy the names of their scope: without a limit hostile sources take quadratic time.
     private const int MaxNames = 1000;
 
-    private readonly JinjaScope? _parent;
+    private readonly Scope? _parent;
     private readonly Shared _shared;
     private readonly Dictionary<string, Entry> _entries;
     private readonly HashSet<string> _stores;
 
-    /// <summary>A new scope inside another one; null for the template.</summary>
-    public JinjaScope(JinjaScope? parent)
-        : this(parent, new Shared(), [], [])
+    /// <summary>The scope of a template.</summary>
+    public Scope(BuiltIns builtIns)
+        : this(builtIns, null, new Shared(), [], [])
     {
     }
 
-    private JinjaScope(JinjaScope? parent, Shared shared, Dictionary<string, Entry> entries, HashSet<string> stores) =>
-        (_parent, _shared, _entries, _stores) = (parent, shared, entries, stores);
+    /// <summary>A new scope inside another one.</summary>
+    public Scope(Scope parent)
+        : this(parent.BuiltIns, parent, new Shared(), [], [])
+    {
+    }
+
+    private Scope(BuiltIns builtIns, Scope? parent, Shared shared, Dictionary<string, Entry> entries, HashSet<string> stores) =>
+        (BuiltIns, _parent, _shared, _entries, _stores) = (builtIns, parent, shared, entries, stores);
 
     private enum Entry
     {
@@ -31,6 +39,9 @@ internal sealed class JinjaScope
         Context,
         Outer,
     }
+
+    /// <summary>The filters and tests that the template may name.</summary>
+    public BuiltIns BuiltIns { get; }
 
     /// <summary>Inside a condition: unknown filters fail only when they are reached.</summary>
     public bool IsSoft { get; set; }
@@ -58,13 +69,13 @@ internal sealed class JinjaScope
     }
 
     /// <summary>Registers a use of a name, to be bound when the scope is complete.</summary>
-    public void Bind(JinjaName name) => _shared.Uses.Add(name);
+    public void Bind(NameUse use) => _shared.Uses.Add(use);
 
     /// <summary>Registers an inner scope, to be declared when this one is complete.</summary>
-    public void Inner(Action<JinjaScope> declare) => _shared.Inner.Add(declare);
+    public void Inner(Action<Scope> declare) => _shared.Inner.Add(declare);
 
     /// <summary>Declares alternatives of which at most one runs.</summary>
-    public void Branches(params Action<JinjaScope>[] alternatives)
+    public void Branches(params Action<Scope>[] alternatives)
     {
         var branches = alternatives.Select(_ => Branch()).ToArray();
         foreach (var (branch, declare) in branches.Zip(alternatives))
@@ -81,23 +92,23 @@ internal sealed class JinjaScope
     }
 
     /// <summary>Binds all names, then the inner scopes; gives what a frame of this scope needs at run time.</summary>
-    public JinjaFrameLayout Complete()
+    public FrameLayout Complete()
     {
         foreach (var use in _shared.Uses)
-            use.Place = PlaceOf(use.Name);
+            use.Address = AddressOf(use.Name);
         foreach (var declare in _shared.Inner)
             declare(this);
-        var loads = _entries.Where(entry => entry.Value != Entry.Parameter).Select(entry => new JinjaFrameLoad(
+        var loads = _entries.Where(entry => entry.Value != Entry.Parameter).Select(entry => new FrameLoad(
             _shared.Slots[entry.Key],
             entry.Value == Entry.Context ? entry.Key : null,
-            entry.Value == Entry.Outer ? _parent!.PlaceOf(entry.Key) : null));
-        return new JinjaFrameLayout(_shared.Slots.Count, [.. loads]);
+            entry.Value == Entry.Outer ? _parent!.AddressOf(entry.Key) : null));
+        return new FrameLayout(_shared.Slots.Count, [.. loads]);
     }
 
     /// <summary>Slot of a name that this scope declared itself.</summary>
     public int SlotOf(string name) => _shared.Slots[name];
 
-    private JinjaScope Branch() => new(_parent, _shared, new(_entries), [.. _stores]) { IsSoft = true };
+    private Scope Branch() => new(BuiltIns, _parent, _shared, new(_entries), [.. _stores]) { IsSoft = true };
 
     private bool IsKnown(string name)
     {
@@ -111,16 +122,16 @@ internal sealed class JinjaScope
     {
         _entries[name] = entry;
         if (_shared.Slots.TryAdd(name, _shared.Slots.Count) && _shared.Slots.Count > MaxNames)
-            throw JinjaErrors.Syntax($"More than {MaxNames} names in one scope.");
+            throw Errors.Syntax($"More than {MaxNames} names in one scope.");
     }
 
-    private JinjaPlace PlaceOf(string name)
+    private LexicalAddress AddressOf(string name)
     {
         var hops = 0;
         var scope = this;
         for (; !scope._entries.ContainsKey(name); scope = scope._parent!)
             hops++;
-        return new JinjaPlace(hops, scope._shared.Slots[name]);
+        return new LexicalAddress(hops, scope._shared.Slots[name]);
     }
 
     // One per scope, shared by the copies for branches.
@@ -128,61 +139,8 @@ internal sealed class JinjaScope
     {
         public Dictionary<string, int> Slots { get; } = [];
 
-        public List<JinjaName> Uses { get; } = [];
+        public List<NameUse> Uses { get; } = [];
 
-        public List<Action<JinjaScope>> Inner { get; } = [];
-    }
-}
-
-/// <summary>Where a name lives: so many frames outwards, in that slot.</summary>
-internal sealed record JinjaPlace(int Hops, int Slot);
-
-/// <summary>What a slot holds at entry: a context variable, an outer slot (counted from the parent frame), or nothing.</summary>
-internal sealed record JinjaFrameLoad(int Slot, string? Variable, JinjaPlace? Outer);
-
-/// <summary>Slots of a scope and what they hold at entry.</summary>
-internal sealed record JinjaFrameLayout(int Slots, JinjaFrameLoad[] Loads);
-
-/// <summary>Run-time values of one scope. Macros keep the frame they were defined in.</summary>
-internal sealed class JinjaFrame
-{
-    private readonly JinjaFrameLayout _layout;
-    private readonly object?[] _slots;
-
-    /// <summary>A frame with its entry values.</summary>
-    public JinjaFrame(JinjaRun run, JinjaFrameLayout layout, JinjaFrame? parent)
-    {
-        (Run, Parent, _layout, _slots) = (run, parent, layout, new object?[layout.Slots]);
-        Reset();
-    }
-
-    /// <summary>The rendering.</summary>
-    public JinjaRun Run { get; }
-
-    /// <summary>The frame of the scope around.</summary>
-    public JinjaFrame? Parent { get; }
-
-    /// <summary>Gives the slots their entry values again: each turn of a loop starts afresh.</summary>
-    public void Reset()
-    {
-        foreach (var load in _layout.Loads)
-            _slots[load.Slot] = load.Variable is { } name ? Run.Resolve(name) : load.Outer is { } outer ? Parent!.Get(outer) : null;
-    }
-
-    /// <summary>A value; null when the name is not assigned.</summary>
-    public object? Get(JinjaPlace place) => At(place.Hops)._slots[place.Slot];
-
-    /// <summary>Assigns a value.</summary>
-    public void Set(JinjaPlace place, object? value) => At(place.Hops)._slots[place.Slot] = value;
-
-    /// <summary>Assigns a parameter of this frame.</summary>
-    public void SetParameter(int slot, object? value) => _slots[slot] = value;
-
-    private JinjaFrame At(int hops)
-    {
-        var frame = this;
-        for (; hops > 0; hops--)
-            frame = frame.Parent!;
-        return frame;
+        public List<Action<Scope>> Inner { get; } = [];
     }
 }

@@ -1,13 +1,14 @@
 using System.Globalization;
 using System.Text;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Library;
 
 /// <summary>
 /// Python's case mappings: full ones, where one character may become several (U+00DF becomes SS), and the final sigma. Every resulting
 /// character has the origin of the one it came from. .NET maps one to one; the tables hold what differs (Unicode SpecialCasing.txt).
 /// </summary>
-internal static class JinjaCasing
+internal static class Casing
 {
     // code=code+code..., hexadecimal: upper case that is longer than one character.
     private const string UpperTable =
@@ -41,38 +42,38 @@ internal static class JinjaCasing
     private static readonly Dictionary<int, string> TitleExceptions = Read(TitleTable);
 
     /// <summary>str.upper().</summary>
-    public static JinjaString Upper(JinjaRun run, JinjaString value) => Map(run, value, UpperAt);
+    public static StringValue Upper(Rendering run, StringValue value) => Map(run, value, UpperAt);
 
     /// <summary>str.lower().</summary>
-    public static JinjaString Lower(JinjaRun run, JinjaString value) => Map(run, value, LowerAt);
+    public static StringValue Lower(Rendering run, StringValue value) => Map(run, value, LowerAt);
 
     /// <summary>str.swapcase().</summary>
-    public static JinjaString Swap(JinjaRun run, JinjaString value) =>
+    public static StringValue Swap(Rendering run, StringValue value) =>
         Map(run, value, (text, offset) => IsUpper(text, offset) ? LowerAt(text, offset)
             : IsLower(text, offset) ? UpperAt(text, offset)
             : null);
 
     /// <summary>str.capitalize(): the first character in title case, the others in lower case.</summary>
-    public static JinjaString Capitalize(JinjaRun run, JinjaString value) =>
+    public static StringValue Capitalize(Rendering run, StringValue value) =>
         Map(run, value, (text, offset) => offset == 0 ? TitleAt(text, offset) : LowerAt(text, offset));
 
     /// <summary>str.title(): a word begins where a cased character follows one that is not cased.</summary>
-    public static JinjaString Title(JinjaRun run, JinjaString value) =>
+    public static StringValue Title(Rendering run, StringValue value) =>
         Map(run, value, (text, offset) => offset > 0 && IsCased(text, Before(text, offset))
             ? LowerAt(text, offset)
             : TitleAt(text, offset));
 
     /// <summary>The filter title: words begin behind blanks, hyphens and opening brackets; apostrophes do not count.</summary>
-    public static JinjaString TitleWords(JinjaRun run, JinjaString value) =>
+    public static StringValue TitleWords(Rendering run, StringValue value) =>
         Map(run, value, (text, offset) => offset == 0 || IsWordBreak(text[offset - 1]) || IsWordBreak(text[offset])
             ? UpperAt(text, offset)
             : LowerAt(text, offset));
 
     /// <summary>str.isupper() or str.islower(): some cased characters and none of the other case.</summary>
-    public static bool IsAll(JinjaString value, bool upper)
+    public static bool IsAll(StringValue value, bool upper)
     {
         var found = false;
-        for (var offset = 0; offset < value.Text.Length; offset += JinjaString.WidthAt(value.Text, offset))
+        for (var offset = 0; offset < value.Text.Length; offset += StringValue.WidthAt(value.Text, offset))
         {
             if (!IsCased(value.Text, offset))
                 continue;
@@ -83,13 +84,13 @@ internal static class JinjaCasing
         return found;
     }
 
-    private static JinjaString Map(JinjaRun run, JinjaString value, Func<string, int, string?> map)
+    private static StringValue Map(Rendering run, StringValue value, Func<string, int, string?> map)
     {
         var text = value.Text;
-        var builder = new JinjaStringBuilder(run);
+        var builder = new StringValueBuilder(run);
         for (var offset = 0; offset < text.Length;)
         {
-            var width = JinjaString.WidthAt(text, offset);
+            var width = StringValue.WidthAt(text, offset);
             builder.Append(map(text, offset) ?? text.AsSpan(offset, width), value.IsRequestAt(offset));
             offset += width;
         }
@@ -97,11 +98,11 @@ internal static class JinjaCasing
     }
 
     private static string? UpperAt(string text, int offset) =>
-        UpperExceptions.GetValueOrDefault(JinjaString.CodePointAt(text, offset)) ?? Simple(text, offset, Rune.ToUpperInvariant);
+        UpperExceptions.GetValueOrDefault(StringValue.CodePointAt(text, offset)) ?? Simple(text, offset, Rune.ToUpperInvariant);
 
     private static string? TitleAt(string text, int offset)
     {
-        var code = JinjaString.CodePointAt(text, offset);
+        var code = StringValue.CodePointAt(text, offset);
         return TitleExceptions.TryGetValue(code, out var title) ? title : code is >= 0x10d0 and <= 0x10ff ? null : UpperAt(text, offset);
     }
 
@@ -113,7 +114,7 @@ internal static class JinjaCasing
     };
 
     private static string? Simple(string text, int offset, Func<Rune, Rune> map) =>
-        Rune.TryCreate(JinjaString.CodePointAt(text, offset), out var rune) && map(rune) is var mapped && mapped != rune
+        Rune.TryCreate(StringValue.CodePointAt(text, offset), out var rune) && map(rune) is var mapped && mapped != rune
             ? mapped.ToString()
             : null;
 
@@ -127,27 +128,27 @@ internal static class JinjaCasing
             return false;
         var after = offset + 1;
         while (after < text.Length && IsCaseIgnorable(text, after))
-            after += JinjaString.WidthAt(text, after);
+            after += StringValue.WidthAt(text, after);
         return after >= text.Length || !IsCased(text, after);
     }
 
     private static int Before(string text, int offset) =>
         offset >= 2 && char.IsLowSurrogate(text[offset - 1]) && char.IsHighSurrogate(text[offset - 2]) ? offset - 2 : offset - 1;
 
-    private static bool IsUpper(string text, int offset) => JinjaString.CategoryAt(text, offset) == UnicodeCategory.UppercaseLetter;
+    private static bool IsUpper(string text, int offset) => StringValue.CategoryAt(text, offset) == UnicodeCategory.UppercaseLetter;
 
     private static bool IsLower(string text, int offset) =>
-        JinjaString.CategoryAt(text, offset) == UnicodeCategory.LowercaseLetter || text[offset] is '\u00aa' or '\u00ba';
+        StringValue.CategoryAt(text, offset) == UnicodeCategory.LowercaseLetter || text[offset] is '\u00aa' or '\u00ba';
 
     private static bool IsCased(string text, int offset) => IsUpper(text, offset) || IsLower(text, offset)
-        || JinjaString.CategoryAt(text, offset) == UnicodeCategory.TitlecaseLetter;
+        || StringValue.CategoryAt(text, offset) == UnicodeCategory.TitlecaseLetter;
 
     private static bool IsCaseIgnorable(string text, int offset) => text[offset] is '\'' or '.' or ':' or '^' or '`' or '\u00a8' or '\u00ad'
         or '\u00b7' or '\u2018' or '\u2019' or '\u2024' or '\u2027'
-        || JinjaString.CategoryAt(text, offset) is UnicodeCategory.NonSpacingMark or UnicodeCategory.EnclosingMark or UnicodeCategory.Format
+        || StringValue.CategoryAt(text, offset) is UnicodeCategory.NonSpacingMark or UnicodeCategory.EnclosingMark or UnicodeCategory.Format
             or UnicodeCategory.ModifierLetter or UnicodeCategory.ModifierSymbol;
 
-    private static bool IsWordBreak(char character) => character is '-' or '(' or '{' or '[' or '<' || JinjaText.IsSpace(character);
+    private static bool IsWordBreak(char character) => character is '-' or '(' or '{' or '[' or '<' || WhiteSpace.IsSpace(character);
 
     private static Dictionary<int, string> Read(string table) => table.Split(';', StringSplitOptions.RemoveEmptyEntries)
         .Select(entry => entry.Split('='))

@@ -1,73 +1,74 @@
 using System.Globalization;
 using System.Numerics;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Library;
 
 /// <summary>The filters of jinja2, with Hugging Face's tojson. The first argument is the value in front of the bar.</summary>
-internal static class JinjaFilters
+internal static class Filters
 {
     /// <summary>All filters by name.</summary>
-    public static readonly IReadOnlyDictionary<string, JinjaCallable> All = WithAliases(
+    public static readonly IReadOnlyDictionary<string, Callable> All = WithAliases(
     [
-        new JinjaFunction("abs", "value", (_, a) => Absolute(a[0]!)),
-        new JinjaFunction("attr", "value, name", (run, a) => Attribute(run, a[0]!, JinjaTypes.ToText(a[1]!))),
-        new JinjaFunction("batch", "value, linecount, fill_with=", (run, a) => new JinjaIterator(JinjaGrouping.Batch(run, a))),
-        new JinjaFunction("capitalize", "value", (run, a) => JinjaCasing.Capitalize(run, Str(run, a[0]!))),
-        new JinjaFunction(
-            "center", "value, width=", (run, a) => JinjaStringMethods.Center(run, Str(run, a[0]!), [a[0], a[1] ?? JinjaBox.Int(80), null])),
-        new JinjaFunction("default", "value, default_value=, boolean=", (_, a) => Default(a)),
-        new JinjaFunction("dictsort", "value, case_sensitive=, by=, reverse=", (run, a) => JinjaGrouping.DictSort(run, a)),
-        new JinjaFunction("escape", "value", (run, a) => JinjaHtml.Escape(run, Str(run, a[0]!))),
-        new JinjaFunction("forceescape", "value", (run, a) => JinjaHtml.Escape(run, Str(run, a[0]!).AsMarkup(false))),
-        new JinjaFunction("filesizeformat", "value, binary=", (_, a) => JinjaString.Literal(FileSize(a[0]!, IsSet(a[1])))),
-        new JinjaFunction("first", "seq", (_, a) => First(a[0]!)),
-        new JinjaFunction("float", "value, default=", (_, a) => Number(a[0]!, value => ToFloat(value)) ?? a[1] ?? 0.0),
-        new JinjaVariadic("format", Format),
-        new JinjaFunction("groupby", "value, attribute, default=, case_sensitive=", (run, a) => JinjaGrouping.GroupBy(run, a)),
-        new JinjaFunction("indent", "s, width=, first=, blank=", Indent),
-        new JinjaFunction(
-            "int", "value, default=, base=", (_, a) => Number(a[0]!, value => ToInteger(value, a[2])) ?? a[1] ?? JinjaBox.Int(0)),
-        new JinjaFunction("items", "value", (_, a) => new JinjaIterator(Items(a[0]!))),
-        new JinjaFunction("join", "value, d=, attribute=", Join),
-        new JinjaFunction("last", "seq", (_, a) => Last(a[0]!)),
-        new JinjaFunction("length", "value", (_, a) => JinjaBox.Int(JinjaTypes.Length(a[0]!))),
-        new JinjaFunction("list", "value", (run, a) => new JinjaList(JinjaTypes.ToList(run, a[0]!))),
-        new JinjaFunction("lower", "s", (run, a) => JinjaCasing.Lower(run, Str(run, a[0]!))),
-        new JinjaVariadic("map", JinjaSelection.Map),
-        new JinjaFunction("max", "value, case_sensitive=, attribute=", (run, a) => JinjaGrouping.Extreme(run, a, isMaximum: true)),
-        new JinjaFunction("min", "value, case_sensitive=, attribute=", (run, a) => JinjaGrouping.Extreme(run, a, isMaximum: false)),
-        new JinjaFunction("pprint", "value", (run, a) => JinjaPrinter.Repr(run, a[0]!)),
-        new JinjaFunction("random", "seq", (run, a) => JinjaTypes.ToList(run, a[0]!) is { Count: > 0 } items
+        new Function("abs", "value", (_, a) => Absolute(a[0]!)),
+        new Function("attr", "value, name", (run, a) => Attribute(run, a[0]!, Protocols.ToText(a[1]!))),
+        new Function("batch", "value, linecount, fill_with=", (run, a) => new IteratorValue(Grouping.Batch(run, a))),
+        new Function("capitalize", "value", (run, a) => Casing.Capitalize(run, Str(run, a[0]!))),
+        new Function(
+            "center", "value, width=", (run, a) => StringMethods.Center(run, Str(run, a[0]!), [a[0], a[1] ?? Boxed.Int(80), null])),
+        new Function("default", "value, default_value=, boolean=", (_, a) => Default(a)),
+        new Function("dictsort", "value, case_sensitive=, by=, reverse=", (run, a) => Grouping.DictSort(run, a)),
+        new Function("escape", "value", (run, a) => Html.Escape(run, Str(run, a[0]!))),
+        new Function("forceescape", "value", (run, a) => Html.Escape(run, Str(run, a[0]!).AsMarkup(false))),
+        new Function("filesizeformat", "value, binary=", (_, a) => StringValue.Literal(FileSize(a[0]!, IsSet(a[1])))),
+        new Function("first", "seq", (_, a) => First(a[0]!)),
+        new Function("float", "value, default=", (_, a) => Number(a[0]!, value => ToFloat(value)) ?? a[1] ?? 0.0),
+        new VariadicFunction("format", Format),
+        new Function("groupby", "value, attribute, default=, case_sensitive=", (run, a) => Grouping.GroupBy(run, a)),
+        new Function("indent", "s, width=, first=, blank=", Indent),
+        new Function(
+            "int", "value, default=, base=", (_, a) => Number(a[0]!, value => ToInteger(value, a[2])) ?? a[1] ?? Boxed.Int(0)),
+        new Function("items", "value", (_, a) => new IteratorValue(Items(a[0]!))),
+        new Function("join", "value, d=, attribute=", Join),
+        new Function("last", "seq", (_, a) => Last(a[0]!)),
+        new Function("length", "value", (_, a) => Boxed.Int(Protocols.Length(a[0]!))),
+        new Function("list", "value", (run, a) => new ListValue(Protocols.ToList(run, a[0]!))),
+        new Function("lower", "s", (run, a) => Casing.Lower(run, Str(run, a[0]!))),
+        new VariadicFunction("map", Selection.Map),
+        new Function("max", "value, case_sensitive=, attribute=", (run, a) => Grouping.Extreme(run, a, isMaximum: true)),
+        new Function("min", "value, case_sensitive=, attribute=", (run, a) => Grouping.Extreme(run, a, isMaximum: false)),
+        new Function("pprint", "value", (run, a) => Printer.Repr(run, a[0]!)),
+        new Function("random", "seq", (run, a) => Protocols.ToList(run, a[0]!) is { Count: > 0 } items
             ? items[Random.Shared.Next(items.Count)]
-            : JinjaUndefined.WithHint("No random item, sequence was empty.")),
-        new JinjaVariadic("reject", (run, a) => JinjaSelection.Select(run, a, byAttribute: false, keep: false)),
-        new JinjaVariadic("rejectattr", (run, a) => JinjaSelection.Select(run, a, byAttribute: true, keep: false)),
-        new JinjaFunction("replace", "s, old, new, count=", Replace),
-        new JinjaFunction("reverse", "value", (run, a) => Reverse(run, a[0]!)),
-        new JinjaFunction("round", "value, precision=, method=", (_, a) => Round(a)),
-        new JinjaFunction("safe", "value", (run, a) => Str(run, a[0]!).AsMarkup(true)),
-        new JinjaVariadic("select", (run, a) => JinjaSelection.Select(run, a, byAttribute: false, keep: true)),
-        new JinjaVariadic("selectattr", (run, a) => JinjaSelection.Select(run, a, byAttribute: true, keep: true)),
-        new JinjaFunction("slice", "value, slices, fill_with=", (run, a) => new JinjaIterator(JinjaGrouping.Slices(run, a))),
-        new JinjaFunction("sort", "value, reverse=, case_sensitive=, attribute=", (run, a) => JinjaGrouping.Sort(run, a)),
-        new JinjaFunction("string", "value", (run, a) => Str(run, a[0]!)),
-        new JinjaFunction("sum", "iterable, attribute=, start=", Sum),
-        new JinjaFunction("title", "s", (run, a) => JinjaCasing.TitleWords(run, Str(run, a[0]!))),
-        new JinjaFunction("tojson", "x, ensure_ascii=, indent=, separators=, sort_keys=", JinjaJson.Dump),
-        new JinjaFunction(
-            "trim", "value, chars=", (run, a) => JinjaStringMethods.Strip(run, Str(run, a[0]!), a[1], left: true, right: true)),
-        new JinjaFunction("truncate", "s, length=, killwords=, end=, leeway=", Truncate),
-        new JinjaFunction("unique", "value, case_sensitive=, attribute=", (run, a) => new JinjaIterator(JinjaGrouping.Unique(run, a))),
-        new JinjaFunction("upper", "s", (run, a) => JinjaCasing.Upper(run, Str(run, a[0]!))),
-        new JinjaFunction("urlencode", "value", (run, a) => UrlEncode(run, a[0]!)),
-        new JinjaFunction("wordcount", "s", (run, a) => JinjaBox.Int(WordCount(Str(run, a[0]!).Text))),
+            : UndefinedValue.WithHint("No random item, sequence was empty.")),
+        new VariadicFunction("reject", (run, a) => Selection.Select(run, a, byAttribute: false, keep: false)),
+        new VariadicFunction("rejectattr", (run, a) => Selection.Select(run, a, byAttribute: true, keep: false)),
+        new Function("replace", "s, old, new, count=", Replace),
+        new Function("reverse", "value", (run, a) => Reverse(run, a[0]!)),
+        new Function("round", "value, precision=, method=", (_, a) => Round(a)),
+        new Function("safe", "value", (run, a) => Str(run, a[0]!).AsMarkup(true)),
+        new VariadicFunction("select", (run, a) => Selection.Select(run, a, byAttribute: false, keep: true)),
+        new VariadicFunction("selectattr", (run, a) => Selection.Select(run, a, byAttribute: true, keep: true)),
+        new Function("slice", "value, slices, fill_with=", (run, a) => new IteratorValue(Grouping.Slices(run, a))),
+        new Function("sort", "value, reverse=, case_sensitive=, attribute=", (run, a) => Grouping.Sort(run, a)),
+        new Function("string", "value", (run, a) => Str(run, a[0]!)),
+        new Function("sum", "iterable, attribute=, start=", Sum),
+        new Function("title", "s", (run, a) => Casing.TitleWords(run, Str(run, a[0]!))),
+        new Function("tojson", "x, ensure_ascii=, indent=, separators=, sort_keys=", JsonWriter.Dump),
+        new Function(
+            "trim", "value, chars=", (run, a) => StringMethods.Strip(run, Str(run, a[0]!), a[1], left: true, right: true)),
+        new Function("truncate", "s, length=, killwords=, end=, leeway=", Truncate),
+        new Function("unique", "value, case_sensitive=, attribute=", (run, a) => new IteratorValue(Grouping.Unique(run, a))),
+        new Function("upper", "s", (run, a) => Casing.Upper(run, Str(run, a[0]!))),
+        new Function("urlencode", "value", (run, a) => UrlEncode(run, a[0]!)),
+        new Function("wordcount", "s", (run, a) => Boxed.Int(WordCount(Str(run, a[0]!).Text))),
     ]);
 
-    private static JinjaString Str(JinjaRun run, object value) => JinjaPrinter.Str(run, value);
+    private static StringValue Str(Rendering run, object value) => Printer.Str(run, value);
 
-    private static bool IsSet(object? flag) => flag is not null && JinjaTypes.IsTrue(flag);
+    private static bool IsSet(object? flag) => flag is not null && Protocols.IsTrue(flag);
 
-    private static Dictionary<string, JinjaCallable> WithAliases(JinjaCallable[] filters)
+    private static Dictionary<string, Callable> WithAliases(Callable[] filters)
     {
         var table = filters.ToDictionary(filter => filter.Name);
         (table["count"], table["d"], table["e"]) = (table["length"], table["default"], table["escape"]);
@@ -77,16 +78,16 @@ internal static class JinjaFilters
     private static object Absolute(object value) => value switch
     {
         double number => Math.Abs(number),
-        BigInteger or bool => BigInteger.Abs(JinjaTypes.ToInteger(value)),
-        _ => throw JinjaErrors.Type($"bad operand type for abs(): '{JinjaTypes.Name(value)}'"),
+        BigInteger or bool => BigInteger.Abs(Protocols.ToInteger(value)),
+        _ => throw Errors.Type($"bad operand type for abs(): '{Protocols.TypeName(value)}'"),
     };
 
-    private static object Attribute(JinjaRun run, object value, JinjaString name) => JinjaAttributes.HasAttribute(value, name.Text)
-        ? JinjaAttributes.GetAttribute(run, value, name)
-        : value is JinjaUndefined undefined ? throw undefined.Error() : new JinjaUndefined(value, name);
+    private static object Attribute(Rendering run, object value, StringValue name) => Attributes.HasAttribute(run, value, name.Text)
+        ? Attributes.GetAttribute(run, value, name)
+        : value is UndefinedValue undefined ? throw undefined.Error() : new UndefinedValue(value, name);
 
     private static object Default(object?[] a) =>
-        a[0] is JinjaUndefined || (IsSet(a[2]) && !JinjaTypes.IsTrue(a[0]!)) ? a[1] ?? JinjaString.Empty : a[0]!;
+        a[0] is UndefinedValue || (IsSet(a[2]) && !Protocols.IsTrue(a[0]!)) ? a[1] ?? StringValue.Empty : a[0]!;
 
     private static string FileSize(object value, bool isBinary)
     {
@@ -100,61 +101,61 @@ internal static class JinjaFilters
         for (var limit = unit * unit; bytes >= limit && power < 7; limit *= unit)
             power++;
         var prefix = isBinary ? "KMGTPEZY"[power] + "i" : "kMGTPEZY"[power].ToString();
-        return $"{JinjaFloats.Fixed(unit * bytes / Math.Pow(unit, power + 2), 1)} {prefix}B";
+        return $"{FloatFormat.Fixed(unit * bytes / Math.Pow(unit, power + 2), 1)} {prefix}B";
     }
 
     private static TemplateException NotANumber(object value) => value switch
     {
-        JinjaUndefined undefined => undefined.Error(),
-        JinjaString => JinjaErrors.Value($"could not convert string to float: {JinjaPrinter.ReprText(value)}"),
-        _ => JinjaErrors.Type($"float() argument must be a string or a real number, not '{JinjaTypes.Name(value)}'"),
+        UndefinedValue undefined => undefined.Error(),
+        StringValue => Errors.Value($"could not convert string to float: {Printer.ReprText(value)}"),
+        _ => Errors.Type($"float() argument must be a string or a real number, not '{Protocols.TypeName(value)}'"),
     };
 
     // int and float give their default for what cannot be converted, but an undefined value is an error.
     private static object? Number(object value, Func<object, object?> convert) =>
-        value is JinjaUndefined undefined ? throw undefined.Error() : convert(value);
+        value is UndefinedValue undefined ? throw undefined.Error() : convert(value);
 
     private static double? ToFloat(object value) => value switch
     {
-        JinjaString text => JinjaText.ParseFloat(text.Text),
-        BigInteger or double or bool => JinjaArithmetic.ToDouble(value),
+        StringValue text => Numerals.ParseFloat(text.Text),
+        BigInteger or double or bool => Arithmetic.ToDouble(value),
         _ => null,
     };
 
     private static object? ToInteger(object value, object? radixOption)
     {
-        var radix = radixOption is null ? 10 : JinjaTypes.ToInt32(radixOption);
+        var radix = radixOption is null ? 10 : Protocols.ToInt32(radixOption);
         if (value is BigInteger or bool)
-            return JinjaTypes.ToInteger(value);
-        if (value is JinjaString text && JinjaText.ParseSignedInteger(text.Text, radix) is { } number)
+            return Protocols.ToInteger(value);
+        if (value is StringValue text && Numerals.ParseSignedInteger(text.Text, radix) is { } number)
             return number;
         return ToFloat(value) is { } real && double.IsFinite(real) ? new BigInteger(Math.Truncate(real)) : null;
     }
 
-    private static object Format(JinjaRun run, JinjaArguments arguments)
+    private static object Format(Rendering run, Arguments arguments)
     {
         if (arguments.Positional.Length > 1 && arguments.Keyword.Count > 0)
             throw new TemplateException("FilterArgumentError", "can't handle positional and keyword arguments at the same time");
         if (arguments.Keyword.Count == 0)
-            return JinjaFormat.Percent(run, Str(run, arguments.Positional[0]), new JinjaTuple(arguments.Positional[1..]));
-        var named = new JinjaDict();
+            return Formatting.Percent(run, Str(run, arguments.Positional[0]), new TupleValue(arguments.Positional[1..]));
+        var named = new DictValue();
         foreach (var (name, value) in arguments.Keyword)
-            named.Set(JinjaString.Literal(name), value);
-        return JinjaFormat.Percent(run, Str(run, arguments.Positional[0]), named);
+            named.Set(StringValue.Literal(name), value);
+        return Formatting.Percent(run, Str(run, arguments.Positional[0]), named);
     }
 
-    private static object Indent(JinjaRun run, object?[] a)
+    private static object Indent(Rendering run, object?[] a)
     {
-        var text = a[0] as JinjaString ?? throw (a[0] switch
+        var text = a[0] as StringValue ?? throw (a[0] switch
         {
-            JinjaUndefined undefined => undefined.Error(),
-            JinjaList => new TemplateException("AttributeError", "'list' object has no attribute 'splitlines'"),
-            _ => JinjaErrors.Type($"unsupported operand type(s) for +=: '{JinjaTypes.Name(a[0]!)}' and 'str'"),
+            UndefinedValue undefined => undefined.Error(),
+            ListValue => new TemplateException("AttributeError", "'list' object has no attribute 'splitlines'"),
+            _ => Errors.Type($"unsupported operand type(s) for +=: '{Protocols.TypeName(a[0]!)}' and 'str'"),
         });
-        var width = a[1] as JinjaString ?? (JinjaString)JinjaArithmetic.Apply(run, "*", JinjaString.Literal(" "), a[1] ?? JinjaBox.Int(4));
-        var newline = JinjaString.Literal("\n");
-        var lines = JinjaSplitting.SplitLines(run, (JinjaString)JinjaArithmetic.Add(run, text, newline), keepEnds: false);
-        var builder = new JinjaStringBuilder(run);
+        var width = a[1] as StringValue ?? (StringValue)Arithmetic.Apply(run, "*", StringValue.Literal(" "), a[1] ?? Boxed.Int(4));
+        var newline = StringValue.Literal("\n");
+        var lines = Splitting.SplitLines(run, (StringValue)Arithmetic.Add(run, text, newline), keepEnds: false);
+        var builder = new StringValueBuilder(run);
         for (var index = 0; index < lines.Count; index++)
         {
             if (index > 0)
@@ -169,64 +170,64 @@ internal static class JinjaFilters
     // A generator: it fails when it is first asked, as in Python.
     private static IEnumerable<object> Items(object value)
     {
-        if (value is JinjaUndefined)
+        if (value is UndefinedValue)
             yield break;
-        if (value is not JinjaDict dict)
-            throw JinjaErrors.Type("Can only get item pairs from a mapping.");
-        foreach (var item in new JinjaDictView(dict, "dict_items").Items)
+        if (value is not DictValue dict)
+            throw Errors.Type("Can only get item pairs from a mapping.");
+        foreach (var item in new DictView(dict, "dict_items").Items)
             yield return item;
     }
 
-    private static object Join(JinjaRun run, object?[] a)
+    private static object Join(Rendering run, object?[] a)
     {
-        var getter = a[2] is null or JinjaNone ? null : JinjaSelection.Getter(run, a[2]!, null);
-        var items = JinjaTypes.Iterate(a[0]!).Select(item => Str(run, getter is null ? item : getter(item)));
-        return JinjaStringMethods.JoinTexts(run, a[1] is null ? JinjaString.Empty : Str(run, a[1]!), items);
+        var getter = a[2] is null or NoneValue ? null : Selection.Getter(run, a[2]!, null);
+        var items = Protocols.Iterate(a[0]!).Select(item => Str(run, getter is null ? item : getter(item)));
+        return StringMethods.JoinTexts(run, a[1] is null ? StringValue.Empty : Str(run, a[1]!), items);
     }
 
     private static object First(object value) =>
-        JinjaTypes.Iterate(value).FirstOrDefault() ?? JinjaUndefined.WithHint("No first item, sequence was empty.");
+        Protocols.Iterate(value).FirstOrDefault() ?? UndefinedValue.WithHint("No first item, sequence was empty.");
 
     private static object Last(object value)
     {
-        if (value is JinjaIterator)
-            throw JinjaErrors.Type($"'{JinjaTypes.Name(value)}' object is not reversible");
-        return JinjaTypes.Iterate(value).LastOrDefault() ?? JinjaUndefined.WithHint("No last item, sequence was empty.");
+        if (value is IteratorValue)
+            throw Errors.Type($"'{Protocols.TypeName(value)}' object is not reversible");
+        return Protocols.Iterate(value).LastOrDefault() ?? UndefinedValue.WithHint("No last item, sequence was empty.");
     }
 
-    private static object Replace(JinjaRun run, object?[] a)
+    private static object Replace(Rendering run, object?[] a)
     {
-        var count = a[3] is null or JinjaNone ? -1 : JinjaTypes.Clamp(a[3]!);
-        return JinjaStringMethods.Replace(run, Str(run, a[0]!).AsMarkup(false), Str(run, a[1]!), Str(run, a[2]!), count);
+        var count = a[3] is null or NoneValue ? -1 : Protocols.Clamp(a[3]!);
+        return StringMethods.Replace(run, Str(run, a[0]!).AsMarkup(false), Str(run, a[1]!), Str(run, a[2]!), count);
     }
 
-    private static object Reverse(JinjaRun run, object value)
+    private static object Reverse(Rendering run, object value)
     {
-        if (value is JinjaString text)
-            return JinjaSlicing.Slice(run, text, null, null, JinjaBox.Int(-1));
-        if (!JinjaTypes.IsIterable(value))
+        if (value is StringValue text)
+            return Slicing.Slice(run, text, null, null, Boxed.Int(-1));
+        if (!Protocols.IsIterable(value))
             throw new TemplateException("FilterArgumentError", "argument must be iterable");
-        var items = JinjaTypes.ToList(run, value);
+        var items = Protocols.ToList(run, value);
         items.Reverse();
-        return value is JinjaIterator
-            ? new JinjaList(items)
-            : new JinjaIterator(items, value is JinjaTuple or JinjaUndefined ? "reversed" : JinjaTypes.Name(value) + "_reverseiterator");
+        return value is IteratorValue
+            ? new ListValue(items)
+            : new IteratorValue(items, value is TupleValue or UndefinedValue ? "reversed" : Protocols.TypeName(value) + "_reverseiterator");
     }
 
     private static object Round(object?[] a)
     {
-        var precision = a[1] is null ? 0 : JinjaTypes.ToInt32(a[1]!);
-        var method = a[2] is null ? "common" : JinjaTypes.ToText(a[2]!).Text;
+        var precision = a[1] is null ? 0 : Protocols.ToInt32(a[1]!);
+        var method = a[2] is null ? "common" : Protocols.ToText(a[2]!).Text;
         if (method is not ("common" or "ceil" or "floor"))
             throw new TemplateException("FilterArgumentError", "method must be common, ceil or floor");
-        if (!JinjaOperators.IsNumber(a[0]!))
-            throw method != "common" && a[0] is JinjaUndefined undefined
+        if (!Comparison.IsNumber(a[0]!))
+            throw method != "common" && a[0] is UndefinedValue undefined
                 ? undefined.Error()
-                : JinjaErrors.Type($"type {JinjaTypes.Name(a[0]!)} doesn't define __round__ method");
+                : Errors.Type($"type {Protocols.TypeName(a[0]!)} doesn't define __round__ method");
         if (method == "common")
-            return a[0] is double value ? JinjaFloats.Round(value, precision) : RoundInteger(JinjaTypes.ToInteger(a[0]!), precision);
+            return a[0] is double value ? FloatFormat.Round(value, precision) : RoundInteger(Protocols.ToInteger(a[0]!), precision);
         var scale = Math.Pow(10, precision);
-        var scaled = JinjaArithmetic.ToDouble(a[0]!) * scale;
+        var scaled = Arithmetic.ToDouble(a[0]!) * scale;
         return (method == "ceil" ? Math.Ceiling(scaled) : Math.Floor(scaled)) / scale;
     }
 
@@ -241,50 +242,50 @@ internal static class JinjaFilters
         return order > 0 || (order == 0 && !(down / unit).IsEven) ? down + unit : down;
     }
 
-    private static object Sum(JinjaRun run, object?[] a)
+    private static object Sum(Rendering run, object?[] a)
     {
-        var getter = a[1] is null or JinjaNone ? null : JinjaSelection.Getter(run, a[1]!, null);
-        var total = a[2] ?? JinjaBox.Int(0);
-        foreach (var item in JinjaTypes.Iterate(a[0]!))
-            total = JinjaArithmetic.Apply(run, "+", total, getter is null ? item : getter(item));
+        var getter = a[1] is null or NoneValue ? null : Selection.Getter(run, a[1]!, null);
+        var total = a[2] ?? Boxed.Int(0);
+        foreach (var item in Protocols.Iterate(a[0]!))
+            total = Arithmetic.Apply(run, "+", total, getter is null ? item : getter(item));
         return total;
     }
 
-    private static object Truncate(JinjaRun run, object?[] a)
+    private static object Truncate(Rendering run, object?[] a)
     {
-        var length = a[1] is null ? 255 : JinjaTypes.ToInt32(a[1]!);
-        var end = a[3] is null ? JinjaString.Literal("...") : JinjaTypes.ToText(a[3]!);
-        var leeway = a[4] is null or JinjaNone ? 5 : JinjaTypes.ToInt32(a[4]!);
+        var length = a[1] is null ? 255 : Protocols.ToInt32(a[1]!);
+        var end = a[3] is null ? StringValue.Literal("...") : Protocols.ToText(a[3]!);
+        var leeway = a[4] is null or NoneValue ? 5 : Protocols.ToInt32(a[4]!);
         if (length < end.Length)
             throw new TemplateException("AssertionError", $"expected length >= {end.Length}, got {length}");
         if (leeway < 0)
             throw new TemplateException("AssertionError", $"expected leeway >= 0, got {leeway}");
-        if (JinjaTypes.Length(a[0]!) <= (long)length + leeway)
+        if (Protocols.Length(a[0]!) <= (long)length + leeway)
             return a[0]!;
-        var text = JinjaTypes.ToText(a[0]!);
+        var text = Protocols.ToText(a[0]!);
         var head = text.Slice(0, text.OffsetOf(length - end.Length));
         if (!IsSet(a[2]))
-            head = JinjaSplitting.SplitRight(run, head, JinjaString.Literal(" "), 1)[0];
-        return new JinjaStringBuilder(run).Append(head).Append(end).Build();
+            head = Splitting.SplitRight(run, head, StringValue.Literal(" "), 1)[0];
+        return new StringValueBuilder(run).Append(head).Append(end).Build();
     }
 
-    private static object UrlEncode(JinjaRun run, object value)
+    private static object UrlEncode(Rendering run, object value)
     {
-        if (value is JinjaString || !JinjaTypes.IsIterable(value))
+        if (value is StringValue || !Protocols.IsIterable(value))
             return Quote(run, Str(run, value), "/");
-        var pairs = value is JinjaDict dict ? new JinjaDictView(dict, "dict_items").Items : JinjaTypes.Iterate(value);
-        return JinjaStringMethods.JoinTexts(run, JinjaString.Literal("&"), pairs.Select(pair =>
+        var pairs = value is DictValue dict ? new DictView(dict, "dict_items").Items : Protocols.Iterate(value);
+        return StringMethods.JoinTexts(run, StringValue.Literal("&"), pairs.Select(pair =>
         {
-            var parts = JinjaTypes.ToList(run, pair).ConvertAll(part => Quote(run, Str(run, part), ""));
+            var parts = Protocols.ToList(run, pair).ConvertAll(part => Quote(run, Str(run, part), ""));
             return parts.Count == 2
-                ? new JinjaStringBuilder(run).Append(parts[0]).Append("=").Append(parts[1]).Build()
-                : throw JinjaErrors.Value("not enough values to unpack (expected 2)");
+                ? new StringValueBuilder(run).Append(parts[0]).Append("=").Append(parts[1]).Build()
+                : throw Errors.Value("not enough values to unpack (expected 2)");
         }));
     }
 
-    private static JinjaString Quote(JinjaRun run, JinjaString text, string safe)
+    private static StringValue Quote(Rendering run, StringValue text, string safe)
     {
-        var builder = new JinjaStringBuilder(run);
+        var builder = new StringValueBuilder(run);
         foreach (var character in text.CodePoints())
             if (char.IsAsciiLetterOrDigit(character.Text[0]) || "_.-~".Contains(character.Text[0]) || safe.Contains(character.Text[0]))
                 builder.Append(character);
@@ -300,9 +301,9 @@ internal static class JinjaFilters
     {
         var count = 0;
         var inside = false;
-        for (var offset = 0; offset < text.Length; offset += JinjaString.WidthAt(text, offset))
+        for (var offset = 0; offset < text.Length; offset += StringValue.WidthAt(text, offset))
         {
-            var isWord = text[offset] == '_' || JinjaStringMethods.IsAlphanumeric(text, offset);
+            var isWord = text[offset] == '_' || StringMethods.IsAlphanumeric(text, offset);
             count += isWord && !inside ? 1 : 0;
             inside = isWord;
         }

@@ -1,10 +1,10 @@
 using System.Globalization;
 using System.Numerics;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Library;
 
 /// <summary>Floats with a given number of digits, rounded half to even on their exact value as C does.</summary>
-internal static class JinjaFloats
+internal static class FloatFormat
 {
     /// <summary>So many digits behind the point.</summary>
     public static string Fixed(double value, int precision)

@@ -1,20 +1,21 @@
 using System.Globalization;
 using System.Numerics;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Library;
 
 /// <summary>How one value is written: the format mini-language of Python, and the conversions behind a percent sign.</summary>
-internal sealed record JinjaFormatSpec(
+internal sealed record FormatSpec(
     char Type, int Width, int? Precision, string Fill, char Align, char Sign, bool Alternate, char Grouping)
 {
     private const int MaxWidth = 1 << 20;
 
     /// <summary>Reads the mini-language of str.format.</summary>
-    public static JinjaFormatSpec Parse(string text)
+    public static FormatSpec Parse(string text)
     {
         var position = 0;
         var (fill, align) = (" ", '\0');
-        var fillWidth = text.Length > 0 ? JinjaString.WidthAt(text, 0) : 0;
+        var fillWidth = text.Length > 0 ? StringValue.WidthAt(text, 0) : 0;
         if (fillWidth > 0 && IsAlign(At(text, fillWidth)))
             (fill, align, position) = (text[..fillWidth], text[fillWidth], fillWidth + 1);
         else if (IsAlign(At(text, 0)))
@@ -30,16 +31,16 @@ internal sealed record JinjaFormatSpec(
         if (At(text, position) == '.')
         {
             position++;
-            precision = ReadInt(text, ref position) ?? throw JinjaErrors.Value("Format specifier missing precision");
+            precision = ReadInt(text, ref position) ?? throw Errors.Value("Format specifier missing precision");
         }
         var type = position < text.Length ? text[position++] : '\0';
         if (position < text.Length)
-            throw JinjaErrors.Value("Invalid format specifier");
-        return new JinjaFormatSpec(type, width, precision, fill, align, sign, alternate, grouping);
+            throw Errors.Value("Invalid format specifier");
+        return new FormatSpec(type, width, precision, fill, align, sign, alternate, grouping);
     }
 
     /// <summary>Reads flags, width, precision and type behind a percent sign; <c>*</c> takes an argument.</summary>
-    public static JinjaFormatSpec ReadPercent(string text, ref int position, Func<int> take)
+    public static FormatSpec ReadPercent(string text, ref int position, Func<int> take)
     {
         bool left = false, zero = false, alternate = false;
         var sign = '-';
@@ -60,25 +61,25 @@ internal sealed record JinjaFormatSpec(
         while (At(text, position) is 'h' or 'l' or 'L')
             position++;
         if (position >= text.Length)
-            throw JinjaErrors.Value("incomplete format");
+            throw Errors.Value("incomplete format");
         left |= width < 0;
         var (fill, align) = left ? (" ", '<') : zero ? ("0", '=') : (" ", '>');
-        return new JinjaFormatSpec(text[position++], Math.Abs(width), precision, fill, align, sign, alternate, '\0');
+        return new FormatSpec(text[position++], Math.Abs(width), precision, fill, align, sign, alternate, '\0');
     }
 
     /// <summary>Writes a value.</summary>
-    public JinjaString Apply(JinjaRun run, object value, bool isPercent)
+    public StringValue Apply(Rendering run, object value, bool isPercent)
     {
         if (Width > MaxWidth || Precision > MaxWidth)
-            throw JinjaErrors.Value("Too many decimal digits in format string");
+            throw Errors.Value("Too many decimal digits in format string");
         if (isPercent && Type is 's' or 'r' or 'a' or 'c')
             return WriteText(run, PercentText(run, value), isNumber: true);
         if (!isPercent && (value is not (BigInteger or double or bool) || (value is bool && Type is '\0' or 's')))
             return Type is '\0' or 's'
-                ? WriteText(run, JinjaPrinter.Str(run, value), isNumber: false)
-                : throw JinjaErrors.Value($"Unknown format code '{Type}' for object of type '{JinjaTypes.Name(value)}'");
-        if (!JinjaOperators.IsNumber(value))
-            throw JinjaErrors.Type($"%{Type} format: a real number is required, not {JinjaTypes.Name(value)}");
+                ? WriteText(run, Printer.Str(run, value), isNumber: false)
+                : throw Errors.Value($"Unknown format code '{Type}' for object of type '{Protocols.TypeName(value)}'");
+        if (!Comparison.IsNumber(value))
+            throw Errors.Type($"%{Type} format: a real number is required, not {Protocols.TypeName(value)}");
         return WriteNumber(run, value);
     }
 
@@ -95,7 +96,7 @@ internal sealed record JinjaFormatSpec(
             return null;
         return int.TryParse(text.AsSpan(start, position - start), NumberStyles.None, CultureInfo.InvariantCulture, out var number)
             ? number
-            : throw JinjaErrors.Value("Too many decimal digits in format string");
+            : throw Errors.Value("Too many decimal digits in format string");
     }
 
     private static int? ReadStarOrInt(string text, ref int position, Func<int> take)
@@ -106,35 +107,35 @@ internal sealed record JinjaFormatSpec(
         return take();
     }
 
-    private JinjaString PercentText(JinjaRun run, object value) => Type switch
+    private StringValue PercentText(Rendering run, object value) => Type switch
     {
-        's' => JinjaPrinter.Str(run, value),
+        's' => Printer.Str(run, value),
         'c' => Character(value),
-        _ => JinjaPrinter.Repr(run, value),
+        _ => Printer.Repr(run, value),
     };
 
-    private static JinjaString Character(object value) => value is JinjaString { Length: 1 } text
+    private static StringValue Character(object value) => value is StringValue { Length: 1 } text
         ? text
         : value is BigInteger number && number >= 0 && number <= 0x10ffff && ((int)number is < 0xd800 or > 0xdfff)
-            ? JinjaString.Literal(char.ConvertFromUtf32((int)number))
-            : throw JinjaErrors.Type("%c requires int or char");
+            ? StringValue.Literal(char.ConvertFromUtf32((int)number))
+            : throw Errors.Type("%c requires int or char");
 
-    private JinjaString WriteText(JinjaRun run, JinjaString text, bool isNumber)
+    private StringValue WriteText(Rendering run, StringValue text, bool isNumber)
     {
         if (Precision is { } precision && precision < text.Length)
             text = text.Slice(0, text.OffsetOf(precision));
-        return Pad(run, JinjaString.Empty, text, Align == '\0' ? (isNumber ? '>' : '<') : Align, isNumber ? " " : Fill);
+        return Pad(run, StringValue.Empty, text, Align == '\0' ? (isNumber ? '>' : '<') : Align, isNumber ? " " : Fill);
     }
 
-    private JinjaString WriteNumber(JinjaRun run, object value)
+    private StringValue WriteNumber(Rendering run, object value)
     {
         var digits = value is double || Type is 'e' or 'E' or 'f' or 'F' or 'g' or 'G' or '%'
-            ? FloatDigits(JinjaArithmetic.ToDouble(value))
-            : IntegerDigits(JinjaTypes.ToInteger(value));
+            ? FloatDigits(Arithmetic.ToDouble(value))
+            : IntegerDigits(Protocols.ToInteger(value));
         var isNegative = digits.StartsWith('-');
         var sign = isNegative ? "-" : Sign == '-' ? "" : Sign.ToString();
-        var text = JinjaString.Literal(isNegative ? digits[1..] : digits);
-        return Pad(run, JinjaString.Literal(sign + Prefix), text, Align == '\0' ? '>' : Align, Fill);
+        var text = StringValue.Literal(isNegative ? digits[1..] : digits);
+        return Pad(run, StringValue.Literal(sign + Prefix), text, Align == '\0' ? '>' : Align, Fill);
     }
 
     private string Prefix => !Alternate ? "" : Type switch { 'x' => "0x", 'X' => "0X", 'o' => "0o", 'b' => "0b", _ => "" };
@@ -148,8 +149,8 @@ internal sealed record JinjaFormatSpec(
             'X' => Trim(magnitude.ToString("X", CultureInfo.InvariantCulture)),
             'b' => Trim(magnitude.ToString("b", CultureInfo.InvariantCulture)),
             'o' => Octal(magnitude),
-            '\0' or 'd' or 'i' or 'u' or 'n' => JinjaPrinter.Integer(magnitude),
-            _ => throw JinjaErrors.Value($"Unknown format code '{Type}' for object of type 'int'"),
+            '\0' or 'd' or 'i' or 'u' or 'n' => Printer.Integer(magnitude),
+            _ => throw Errors.Value($"Unknown format code '{Type}' for object of type 'int'"),
         };
         digits = digits.PadLeft(Precision ?? 0, '0');
         return (value.Sign < 0 ? "-" : "") + Group(digits, Type is 'x' or 'X' or 'b' or 'o' ? 4 : 3);
@@ -167,16 +168,16 @@ internal sealed record JinjaFormatSpec(
     private string FloatDigits(double value)
     {
         if (!double.IsFinite(value))
-            return JinjaPrinter.Float(value) is var text && Type is 'E' or 'F' or 'G' ? text.ToUpperInvariant() : text;
+            return Printer.Float(value) is var text && Type is 'E' or 'F' or 'G' ? text.ToUpperInvariant() : text;
         var digits = Type switch
         {
-            'f' or 'F' => JinjaFloats.Fixed(value, Precision ?? 6),
-            'd' or 'i' or 'u' => JinjaFloats.Fixed(Math.Truncate(value), 0),
-            '%' => JinjaFloats.Fixed(value * 100, Precision ?? 6) + "%",
-            'e' or 'E' => JinjaFloats.Scientific(value, Precision ?? 6),
-            'g' or 'G' => JinjaFloats.General(value, Precision ?? 6),
-            '\0' => Precision is { } precision ? JinjaFloats.General(value, precision) : JinjaPrinter.Float(value),
-            _ => throw JinjaErrors.Value($"Unknown format code '{Type}' for object of type 'float'"),
+            'f' or 'F' => FloatFormat.Fixed(value, Precision ?? 6),
+            'd' or 'i' or 'u' => FloatFormat.Fixed(Math.Truncate(value), 0),
+            '%' => FloatFormat.Fixed(value * 100, Precision ?? 6) + "%",
+            'e' or 'E' => FloatFormat.Scientific(value, Precision ?? 6),
+            'g' or 'G' => FloatFormat.General(value, Precision ?? 6),
+            '\0' => Precision is { } precision ? FloatFormat.General(value, precision) : Printer.Float(value),
+            _ => throw Errors.Value($"Unknown format code '{Type}' for object of type 'float'"),
         };
         var point = digits.IndexOf('.') is var found and >= 0 ? found : digits.Length;
         var sign = digits.StartsWith('-') ? 1 : 0;
@@ -192,7 +193,7 @@ internal sealed record JinjaFormatSpec(
         return digits;
     }
 
-    private JinjaString Pad(JinjaRun run, JinjaString prefix, JinjaString text, char align, string fill)
+    private StringValue Pad(Rendering run, StringValue prefix, StringValue text, char align, string fill)
     {
         var missing = Math.Max(0, Width - prefix.Length - text.Length);
         if (missing == 0 && prefix.Text.Length == 0)
@@ -201,7 +202,7 @@ internal sealed record JinjaFormatSpec(
         var before = align switch { '<' => 0, '^' => missing / 2, _ => missing };
         var left = string.Concat(Enumerable.Repeat(fill, before));
         var right = string.Concat(Enumerable.Repeat(fill, missing - before));
-        var builder = new JinjaStringBuilder(run);
+        var builder = new StringValueBuilder(run);
         _ = align == '=' ? builder.Append(prefix).Append(left) : builder.Append(left).Append(prefix);
         return builder.Append(text).Append(right).Build();
     }

@@ -1,18 +1,19 @@
 using System.Globalization;
 using System.Numerics;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Library;
 
 /// <summary>Python's two ways to fill in a pattern: <c>'%s' % x</c> and <c>'{}'.format(x)</c>. Inserted text keeps its origin.</summary>
-internal static class JinjaFormat
+internal static class Formatting
 {
     /// <summary><c>format % values</c>.</summary>
-    public static JinjaString Percent(JinjaRun run, JinjaString format, object values)
+    public static StringValue Percent(Rendering run, StringValue format, object values)
     {
-        var builder = new JinjaStringBuilder(run);
-        var positional = values is JinjaTuple tuple ? tuple.Items : [values];
+        var builder = new StringValueBuilder(run);
+        var positional = values is TupleValue tuple ? tuple.Items : [values];
         var next = 0;
-        object Take() => next < positional.Count ? positional[next++] : throw JinjaErrors.Type("not enough arguments for format string");
+        object Take() => next < positional.Count ? positional[next++] : throw Errors.Type("not enough arguments for format string");
         var usesNames = false;
         for (var position = 0; position < format.Text.Length;)
         {
@@ -24,50 +25,50 @@ internal static class JinjaFormat
             object? named = null;
             if (position < format.Text.Length && format.Text[position] == '(')
                 (named, usesNames) = (ReadName(format, values, ref position), true);
-            var spec = JinjaFormatSpec.ReadPercent(format.Text, ref position, () => JinjaTypes.ToInt32(Take()));
-            builder.Append(spec.Type == '%' ? JinjaString.Literal("%") : spec.Apply(run, named ?? Take(), isPercent: true));
+            var spec = FormatSpec.ReadPercent(format.Text, ref position, () => Protocols.ToInt32(Take()));
+            builder.Append(spec.Type == '%' ? StringValue.Literal("%") : spec.Apply(run, named ?? Take(), isPercent: true));
         }
-        if (next < positional.Count && !usesNames && values is not (JinjaDict or JinjaList or JinjaRange or JinjaBytes or JinjaUndefined))
-            throw JinjaErrors.Type("not all arguments converted during string formatting");
+        if (next < positional.Count && !usesNames && values is not (DictValue or ListValue or RangeValue or BytesValue or UndefinedValue))
+            throw Errors.Type("not all arguments converted during string formatting");
         return builder.Build().AsMarkup(format.IsMarkup);
     }
 
     /// <summary><c>format.format(*args, **kwargs)</c>; the format string is the first positional argument.</summary>
-    public static object Format(JinjaRun run, JinjaArguments arguments)
+    public static object Format(Rendering run, Arguments arguments)
     {
-        var format = (JinjaString)arguments.Positional[0];
+        var format = (StringValue)arguments.Positional[0];
         return new Filler(run, arguments.Positional[1..], name => arguments.Find(name) ?? throw MissingKey(name)).Fill(format, 0);
     }
 
     /// <summary><c>format.format_map(mapping)</c>.</summary>
-    public static object FormatMap(JinjaRun run, JinjaString format, object mapping) => mapping is JinjaDict dict
-        ? new Filler(run, [], name => dict.Find(JinjaString.Literal(name)) ?? throw MissingKey(name)).Fill(format, 0)
-        : throw JinjaErrors.Type("format_map() requires a mapping");
+    public static object FormatMap(Rendering run, StringValue format, object mapping) => mapping is DictValue dict
+        ? new Filler(run, [], name => dict.Find(StringValue.Literal(name)) ?? throw MissingKey(name)).Fill(format, 0)
+        : throw Errors.Type("format_map() requires a mapping");
 
     private static TemplateException MissingKey(string name) => new("KeyError", $"'{name}'");
 
-    private static object ReadName(JinjaString format, object values, ref int position)
+    private static object ReadName(StringValue format, object values, ref int position)
     {
         var close = format.Text.IndexOf(')', position);
         if (close < 0)
-            throw JinjaErrors.Value("incomplete format key");
-        if (values is not JinjaDict dict)
-            throw JinjaErrors.Type("format requires a mapping");
+            throw Errors.Value("incomplete format key");
+        if (values is not DictValue dict)
+            throw Errors.Type("format requires a mapping");
         var name = format.Text[(position + 1)..close];
         position = close + 1;
-        return dict.Find(JinjaString.Literal(name)) ?? throw MissingKey(name);
+        return dict.Find(StringValue.Literal(name)) ?? throw MissingKey(name);
     }
 
     // Replacement fields of str.format: {name.attribute[item]!conversion:spec}, where the spec may hold fields itself.
-    private sealed class Filler(JinjaRun run, object[] positional, Func<string, object> find)
+    private sealed class Filler(Rendering run, object[] positional, Func<string, object> find)
     {
         private int _next;
 
-        public JinjaString Fill(JinjaString format, int depth)
+        public StringValue Fill(StringValue format, int depth)
         {
             if (depth > 2)
-                throw JinjaErrors.Value("Max string recursion exceeded");
-            var builder = new JinjaStringBuilder(run);
+                throw Errors.Value("Max string recursion exceeded");
+            var builder = new StringValueBuilder(run);
             var text = format.Text;
             for (var position = 0; position < text.Length; position++)
             {
@@ -76,7 +77,7 @@ internal static class JinjaFormat
                 else if (position + 1 < text.Length && text[position + 1] == text[position])
                     builder.Append(format, position, ++position);
                 else if (text[position] == '}')
-                    throw JinjaErrors.Value("Single '}' encountered in format string");
+                    throw Errors.Value("Single '}' encountered in format string");
                 else
                 {
                     var end = EndOfField(text, position);
@@ -96,25 +97,25 @@ internal static class JinjaFormat
                 if (depth == 0)
                     return position;
             }
-            throw JinjaErrors.Value("expected '}' before end of string");
+            throw Errors.Value("expected '}' before end of string");
         }
 
-        private JinjaString FillField(JinjaString field, int depth)
+        private StringValue FillField(StringValue field, int depth)
         {
             var text = field.Text;
             var colon = text.IndexOf(':');
-            var spec = colon < 0 ? JinjaString.Empty : Fill(field.Slice(colon + 1, text.Length), depth + 1);
+            var spec = colon < 0 ? StringValue.Empty : Fill(field.Slice(colon + 1, text.Length), depth + 1);
             var head = colon < 0 ? text : text[..colon];
             var mark = head.IndexOf('!');
             var value = Lookup(mark < 0 ? head : head[..mark]);
             if (mark >= 0)
                 value = head[(mark + 1)..] switch
                 {
-                    "s" => JinjaPrinter.Str(run, value),
-                    "r" or "a" => JinjaPrinter.Repr(run, value),
-                    var conversion => throw JinjaErrors.Value($"Unknown conversion specifier {conversion}"),
+                    "s" => Printer.Str(run, value),
+                    "r" or "a" => Printer.Repr(run, value),
+                    var conversion => throw Errors.Value($"Unknown conversion specifier {conversion}"),
                 };
-            return JinjaFormatSpec.Parse(spec.Text).Apply(run, value, isPercent: false);
+            return FormatSpec.Parse(spec.Text).Apply(run, value, isPercent: false);
         }
 
         private object Lookup(string path)
@@ -127,18 +128,18 @@ internal static class JinjaFormat
                 var isItem = path[position] == '[';
                 var stop = isItem ? path.IndexOf(']', position) : EndOfName(path, position + 1);
                 if (stop < 0)
-                    throw JinjaErrors.Value("Missing ']' in format string");
+                    throw Errors.Value("Missing ']' in format string");
                 var part = path[(position + 1)..stop];
                 value = isItem
-                    ? JinjaAttributes.GetItem(run, value, Key(part))
-                    : JinjaAttributes.GetAttribute(run, value, JinjaString.Literal(part));
+                    ? Attributes.GetItem(run, value, Key(part))
+                    : Attributes.GetAttribute(run, value, StringValue.Literal(part));
                 position = isItem ? stop + 1 : stop;
             }
-            return value is JinjaUndefined undefined && end < path.Length ? throw undefined.Error() : value;
+            return value is UndefinedValue undefined && end < path.Length ? throw undefined.Error() : value;
         }
 
         private static object Key(string part) =>
-            BigInteger.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var index) ? index : JinjaString.Literal(part);
+            BigInteger.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out var index) ? index : StringValue.Literal(part);
 
         private static int EndOfName(string path, int start) =>
             path.AsSpan(start).IndexOfAny('.', '[') is var found and >= 0 ? start + found : path.Length;

@@ -1,13 +1,14 @@
 using System.Globalization;
 using System.Numerics;
 using System.Text;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Library;
 
 /// <summary>Python's json.dumps as the filter tojson of chat templates calls it.</summary>
-internal sealed class JinjaJson
+internal sealed class JsonWriter
 {
-    private readonly JinjaRun _run;
+    private readonly Rendering _run;
     private readonly StringBuilder _text = new();
     private readonly bool _ensureAscii;
     private readonly bool _sortKeys;
@@ -16,23 +17,23 @@ internal sealed class JinjaJson
     private readonly string _keySeparator;
     private bool _hasRequestText;
 
-    private JinjaJson(JinjaRun run, object?[] options)
+    private JsonWriter(Rendering run, object?[] options)
     {
         _run = run;
-        _ensureAscii = options[1] is not null && JinjaTypes.IsTrue(options[1]!);
+        _ensureAscii = options[1] is not null && Protocols.IsTrue(options[1]!);
         _indent = options[2] switch
         {
-            null or JinjaNone => null,
-            JinjaString text => text.Text,
-            var width => new string(' ', Math.Clamp(JinjaTypes.ToInt32(width!), 0, 1000)),
+            null or NoneValue => null,
+            StringValue text => text.Text,
+            var width => new string(' ', Math.Clamp(Protocols.ToInt32(width!), 0, 1000)),
         };
-        _sortKeys = options[4] is not null && JinjaTypes.IsTrue(options[4]!);
+        _sortKeys = options[4] is not null && Protocols.IsTrue(options[4]!);
         (_itemSeparator, _keySeparator) = (_indent is null ? ", " : ",", ": ");
-        if (options[3] is null or JinjaNone)
+        if (options[3] is null or NoneValue)
             return;
-        var separators = JinjaTypes.Iterate(options[3]!).Select(separator => JinjaTypes.ToText(separator).Text).ToList();
+        var separators = Protocols.Iterate(options[3]!).Select(separator => Protocols.ToText(separator).Text).ToList();
         if (separators.Count != 2)
-            throw JinjaErrors.Value($"separators must be a pair, not {separators.Count} items");
+            throw Errors.Value($"separators must be a pair, not {separators.Count} items");
         (_itemSeparator, _keySeparator) = (separators[0], separators[1]);
     }
 
@@ -42,51 +43,51 @@ internal sealed class JinjaJson
     /// </summary>
     /// <param name="run">The rendering.</param>
     /// <param name="arguments">value, ensure_ascii, indent, separators, sort_keys.</param>
-    public static JinjaString Dump(JinjaRun run, object?[] arguments)
+    public static StringValue Dump(Rendering run, object?[] arguments)
     {
-        var writer = new JinjaJson(run, arguments);
+        var writer = new JsonWriter(run, arguments);
         writer.Write(arguments[0]!, 0);
-        return JinjaString.Of(writer._text.ToString(), writer._hasRequestText);
+        return StringValue.Of(writer._text.ToString(), writer._hasRequestText);
     }
 
     private void Write(object value, int depth)
     {
-        JinjaRun.EnsureStack();
+        Rendering.EnsureStack();
         switch (value)
         {
-            case JinjaString text:
+            case StringValue text:
                 WriteString(text);
                 break;
-            case JinjaNone or bool or BigInteger or double:
+            case NoneValue or bool or BigInteger or double:
                 Append(Scalar(value));
                 break;
-            case JinjaList list:
+            case ListValue list:
                 WriteItems('[', ']', list.Items, depth, item => Write(item, depth + 1));
                 break;
-            case JinjaTuple tuple:
+            case TupleValue tuple:
                 WriteItems('[', ']', tuple.Items, depth, item => Write(item, depth + 1));
                 break;
-            case JinjaDict dict:
+            case DictValue dict:
                 WriteItems('{', '}', Ordered(dict), depth, pair => WritePair(pair, depth));
                 break;
             default:
-                throw JinjaErrors.Type($"Object of type {JinjaTypes.Name(value)} is not JSON serializable");
+                throw Errors.Type($"Object of type {Protocols.TypeName(value)} is not JSON serializable");
         }
     }
 
     private static string Scalar(object value) => value switch
     {
-        JinjaNone => "null",
+        NoneValue => "null",
         bool flag => flag ? "true" : "false",
         double.PositiveInfinity => "Infinity",
         double.NegativeInfinity => "-Infinity",
         double.NaN => "NaN",
-        double number => JinjaPrinter.Float(number),
-        _ => JinjaPrinter.Integer((BigInteger)value),
+        double number => Printer.Float(number),
+        _ => Printer.Integer((BigInteger)value),
     };
 
-    private IReadOnlyCollection<KeyValuePair<object, object>> Ordered(JinjaDict dict) => _sortKeys
-        ? [.. JinjaSorting.Sort(_run, dict.Keys, key => key).Select(key => KeyValuePair.Create(key, dict.Find(key)!))]
+    private IReadOnlyCollection<KeyValuePair<object, object>> Ordered(DictValue dict) => _sortKeys
+        ? [.. Sorting.Sort(_run, dict.Keys, key => key).Select(key => KeyValuePair.Create(key, dict.Find(key)!))]
         : [.. dict.Entries];
 
     private void WriteItems<T>(char open, char close, IReadOnlyCollection<T> items, int depth, Action<T> write)
@@ -120,15 +121,15 @@ internal sealed class JinjaJson
     {
         WriteString(pair.Key switch
         {
-            JinjaString text => text,
-            JinjaNone or bool or BigInteger or double => JinjaString.Literal(Scalar(pair.Key)),
-            _ => throw JinjaErrors.Type($"keys must be str, int, float, bool or None, not {JinjaTypes.Name(pair.Key)}"),
+            StringValue text => text,
+            NoneValue or bool or BigInteger or double => StringValue.Literal(Scalar(pair.Key)),
+            _ => throw Errors.Type($"keys must be str, int, float, bool or None, not {Protocols.TypeName(pair.Key)}"),
         });
         Append(_keySeparator);
         Write(pair.Value, depth + 1);
     }
 
-    private void WriteString(JinjaString value)
+    private void WriteString(StringValue value)
     {
         _hasRequestText |= value.HasRequestText;
         _run.ChargeText(_text.Length, value.Text.Length);

@@ -1,31 +1,32 @@
 using System.Globalization;
 using System.Numerics;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Library;
 
 /// <summary>The filters that take each item through an attribute, a filter or a test: map, select, reject and their like.</summary>
-internal static class JinjaSelection
+internal static class Selection
 {
     /// <summary>map(attribute=..., default=...) or map(filter, arguments).</summary>
-    public static object Map(JinjaRun run, JinjaArguments arguments) => new JinjaIterator(MapItems(run, arguments));
+    public static object Map(Rendering run, Arguments arguments) => new IteratorValue(MapItems(run, arguments));
 
     /// <summary>select, reject, selectattr, rejectattr.</summary>
-    public static object Select(JinjaRun run, JinjaArguments arguments, bool byAttribute, bool keep) =>
-        new JinjaIterator(SelectItems(run, arguments, byAttribute, keep));
+    public static object Select(Rendering run, Arguments arguments, bool byAttribute, bool keep) =>
+        new IteratorValue(SelectItems(run, arguments, byAttribute, keep));
 
     /// <summary>
     /// A function that takes a value to one of its attributes: an int, or names and numbers with dots between them. A missing one gives the
     /// default where there is one.
     /// </summary>
-    public static Func<object, object> Getter(JinjaRun run, object attribute, object? missing)
+    public static Func<object, object> Getter(Rendering run, object attribute, object? missing)
     {
-        object[] parts = attribute is JinjaString text ? [.. text.Text.Split('.').Select(Part)] : [attribute];
+        object[] parts = attribute is StringValue text ? [.. text.Text.Split('.').Select(Part)] : [attribute];
         return item =>
         {
             foreach (var part in parts)
             {
-                item = JinjaAttributes.GetItem(run, item, part);
-                if (item is JinjaUndefined && missing is not (null or JinjaNone))
+                item = Attributes.GetItem(run, item, part);
+                if (item is UndefinedValue && missing is not (null or NoneValue))
                     item = missing;
             }
             return item;
@@ -33,38 +34,38 @@ internal static class JinjaSelection
     }
 
     /// <summary>The same for several attributes with commas between them: a list.</summary>
-    public static Func<object, object> MultiGetter(JinjaRun run, object? attribute, Func<object, object> finish)
+    public static Func<object, object> MultiGetter(Rendering run, object? attribute, Func<object, object> finish)
     {
-        if (attribute is null or JinjaNone)
-            return item => new JinjaList([finish(item)]);
-        var getters = attribute is JinjaString text
-            ? text.Text.Split(',').Select(part => Getter(run, JinjaString.Literal(part), null)).ToArray()
+        if (attribute is null or NoneValue)
+            return item => new ListValue([finish(item)]);
+        var getters = attribute is StringValue text
+            ? text.Text.Split(',').Select(part => Getter(run, StringValue.Literal(part), null)).ToArray()
             : [Getter(run, attribute, null)];
-        return item => new JinjaList(Array.ConvertAll(getters, getter => finish(getter(item))));
+        return item => new ListValue(Array.ConvertAll(getters, getter => finish(getter(item))));
     }
 
     private static object Part(string part) => part.Length > 0 && part.All(char.IsAsciiDigit)
         ? BigInteger.Parse(part, CultureInfo.InvariantCulture)
-        : JinjaString.Literal(part);
+        : StringValue.Literal(part);
 
-    private static IEnumerable<object> MapItems(JinjaRun run, JinjaArguments arguments)
+    private static IEnumerable<object> MapItems(Rendering run, Arguments arguments)
     {
         var values = Value(arguments);
-        if (!JinjaTypes.IsTrue(values))
+        if (!Protocols.IsTrue(values))
             yield break;
         var function = Mapping(run, arguments);
-        foreach (var item in JinjaTypes.Iterate(values))
+        foreach (var item in Protocols.Iterate(values))
         {
             run.Charge(16);
             yield return function(item);
         }
     }
 
-    private static object Value(JinjaArguments arguments) => arguments.Positional is [var value, ..]
+    private static object Value(Arguments arguments) => arguments.Positional is [var value, ..]
         ? value
-        : arguments.Find("value") ?? throw JinjaErrors.Type("missing argument: 'value'");
+        : arguments.Find("value") ?? throw Errors.Type("missing argument: 'value'");
 
-    private static Func<object, object> Mapping(JinjaRun run, JinjaArguments arguments)
+    private static Func<object, object> Mapping(Rendering run, Arguments arguments)
     {
         if (arguments.Positional.Length == 1 && arguments.Find("attribute") is { } attribute)
         {
@@ -75,32 +76,32 @@ internal static class JinjaSelection
         }
         if (arguments.Positional.Length == 1)
             throw new TemplateException("FilterArgumentError", "map requires a filter argument");
-        var filter = Function(JinjaFilters.All, arguments.Positional[1], "filter");
+        var filter = Function(run.BuiltIns.Filters, arguments.Positional[1], "filter");
         return item => filter.Call(run, arguments with { Positional = [item, .. arguments.Positional[2..]] });
     }
 
-    private static JinjaCallable Function(IReadOnlyDictionary<string, JinjaCallable> table, object name, string kind)
+    private static Callable Function(IReadOnlyDictionary<string, Callable> table, object name, string kind)
     {
-        if (name is JinjaString text && table.TryGetValue(text.Text, out var function))
+        if (name is StringValue text && table.TryGetValue(text.Text, out var function))
             return function;
-        throw new TemplateException("TemplateRuntimeError", $"No {kind} named {JinjaPrinter.ReprText(name)}.");
+        throw new TemplateException("TemplateRuntimeError", $"No {kind} named {Printer.ReprText(name)}.");
     }
 
-    private static IEnumerable<object> SelectItems(JinjaRun run, JinjaArguments arguments, bool byAttribute, bool keep)
+    private static IEnumerable<object> SelectItems(Rendering run, Arguments arguments, bool byAttribute, bool keep)
     {
         var values = Value(arguments);
-        if (!JinjaTypes.IsTrue(values))
+        if (!Protocols.IsTrue(values))
             yield break;
         var skip = byAttribute ? 2 : 1;
         if (byAttribute && arguments.Positional.Length < 2)
             throw new TemplateException("FilterArgumentError", "Missing parameter for attribute name");
         var getter = byAttribute ? Getter(run, arguments.Positional[1], null) : item => item;
-        var test = arguments.Positional.Length > skip ? Function(JinjaTests.All, arguments.Positional[skip], "test") : null;
+        var test = arguments.Positional.Length > skip ? Function(run.BuiltIns.Tests, arguments.Positional[skip], "test") : null;
         object Test(object item) => test?.Call(run, arguments with { Positional = [item, .. arguments.Positional[(skip + 1)..]] }) ?? item;
-        foreach (var item in JinjaTypes.Iterate(values))
+        foreach (var item in Protocols.Iterate(values))
         {
             run.Charge(16);
-            if (JinjaTypes.IsTrue(Test(getter(item))) == keep)
+            if (Protocols.IsTrue(Test(getter(item))) == keep)
                 yield return item;
         }
     }

@@ -1,15 +1,17 @@
-namespace DeepSeekR1.Text.Templates;
+using DeepSeekR1.Text.Templates.Jinja.Values;
+
+namespace DeepSeekR1.Text.Templates.Jinja.Library;
 
 /// <summary>
 /// Python's sorted: stable, by &lt; alone, which may be an error. A merge sort of our own, because .NET's wraps such errors.
 /// </summary>
-internal static class JinjaSorting
+internal static class Sorting
 {
     /// <summary>The string in lower case; other values as they are.</summary>
-    public static object IgnoreCase(JinjaRun run, object value) => value is JinjaString text ? JinjaCasing.Lower(run, text) : value;
+    public static object IgnoreCase(Rendering run, object value) => value is StringValue text ? Casing.Lower(run, text) : value;
 
     /// <summary>Sorts by a key; equal items keep their order, also in reverse.</summary>
-    public static List<object> Sort(JinjaRun run, IEnumerable<object> items, Func<object, object> key, bool reverse = false)
+    public static List<object> Sort(Rendering run, IEnumerable<object> items, Func<object, object> key, bool reverse = false)
     {
         var pairs = new List<(object Key, object Item)>();
         foreach (var item in items)
@@ -26,7 +28,7 @@ internal static class JinjaSorting
         return [.. sorted.Select(pair => pair.Item)];
     }
 
-    private static void Sort(JinjaRun run, (object Key, object Item)[] pairs, (object Key, object Item)[] buffer, int start, int end)
+    private static void Sort(Rendering run, (object Key, object Item)[] pairs, (object Key, object Item)[] buffer, int start, int end)
     {
         if (end - start < 2)
             return;
@@ -37,7 +39,7 @@ internal static class JinjaSorting
         for (var target = start; target < end; target++)
         {
             run.Charge(16);
-            var takeRight = left == middle || (right < end && JinjaOperators.IsLess(pairs[right].Key, pairs[left].Key));
+            var takeRight = left == middle || (right < end && Comparison.IsLess(pairs[right].Key, pairs[left].Key));
             buffer[target] = pairs[takeRight ? right++ : left++];
         }
         Array.Copy(buffer, start, pairs, start, end - start);

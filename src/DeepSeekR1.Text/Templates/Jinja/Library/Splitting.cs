@@ -1,14 +1,16 @@
-namespace DeepSeekR1.Text.Templates;
+using DeepSeekR1.Text.Templates.Jinja.Values;
+
+namespace DeepSeekR1.Text.Templates.Jinja.Library;
 
 /// <summary>The ways Python's str is cut.</summary>
-internal static class JinjaSplitting
+internal static class Splitting
 {
     /// <summary>str.split: at a separator, or at runs of white space when it is null. A negative limit is none.</summary>
-    public static List<JinjaString> Split(JinjaRun run, JinjaString value, JinjaString? separator, int limit)
+    public static List<StringValue> Split(Rendering run, StringValue value, StringValue? separator, int limit)
     {
         if (separator is null)
             return SplitSpace(run, value, limit);
-        var parts = new List<JinjaString>();
+        var parts = new List<StringValue>();
         var start = 0;
         CheckSeparator(run, value, separator);
         while (limit-- != 0 && value.Text.IndexOf(separator.Text, start, StringComparison.Ordinal) is var found and >= 0)
@@ -21,9 +23,9 @@ internal static class JinjaSplitting
     }
 
     /// <summary>str.rsplit: like split, counting the limit from the right.</summary>
-    public static List<JinjaString> SplitRight(JinjaRun run, JinjaString value, JinjaString? separator, int limit)
+    public static List<StringValue> SplitRight(Rendering run, StringValue value, StringValue? separator, int limit)
     {
-        var parts = new List<JinjaString>();
+        var parts = new List<StringValue>();
         var end = value.Text.Length;
         if (separator is null)
             return SplitSpaceRight(run, value, limit);
@@ -39,9 +41,9 @@ internal static class JinjaSplitting
     }
 
     /// <summary>str.splitlines: at LF, CR, CR LF, VT, FF, 1C to 1E, 85, 2028 and 2029.</summary>
-    public static List<JinjaString> SplitLines(JinjaRun run, JinjaString value, bool keepEnds)
+    public static List<StringValue> SplitLines(Rendering run, StringValue value, bool keepEnds)
     {
-        var parts = new List<JinjaString>();
+        var parts = new List<StringValue>();
         var text = value.Text;
         for (var start = 0; start < text.Length;)
         {
@@ -55,51 +57,51 @@ internal static class JinjaSplitting
         return parts;
     }
 
-    private static void CheckSeparator(JinjaRun run, JinjaString value, JinjaString separator)
+    private static void CheckSeparator(Rendering run, StringValue value, StringValue separator)
     {
         if (separator.Text.Length == 0)
-            throw JinjaErrors.Value("empty separator");
-        run.Charge(JinjaOperators.SearchCost(value.Text, separator.Text));
+            throw Errors.Value("empty separator");
+        run.Charge(Comparison.SearchCost(value.Text, separator.Text));
     }
 
-    private static void Add(JinjaRun run, List<JinjaString> parts, JinjaString value, int start, int end)
+    private static void Add(Rendering run, List<StringValue> parts, StringValue value, int start, int end)
     {
         run.ChargeItems(1);
         run.Charge(end - start);
         parts.Add(value.Slice(start, end));
     }
 
-    private static List<JinjaString> SplitSpace(JinjaRun run, JinjaString value, int limit)
+    private static List<StringValue> SplitSpace(Rendering run, StringValue value, int limit)
     {
-        var parts = new List<JinjaString>();
+        var parts = new List<StringValue>();
         var text = value.Text;
-        for (var start = JinjaText.SkipSpace(text, 0); start < text.Length;)
+        for (var start = WhiteSpace.SkipSpace(text, 0); start < text.Length;)
         {
             var end = start;
-            while (end < text.Length && !JinjaText.IsSpace(text[end]))
+            while (end < text.Length && !WhiteSpace.IsSpace(text[end]))
                 end++;
             if (limit-- == 0)
-                end = JinjaText.TrimmedEnd(text);
+                end = WhiteSpace.TrimmedEnd(text);
             Add(run, parts, value, start, end);
-            start = JinjaText.SkipSpace(text, end);
+            start = WhiteSpace.SkipSpace(text, end);
         }
         return parts;
     }
 
-    private static List<JinjaString> SplitSpaceRight(JinjaRun run, JinjaString value, int limit)
+    private static List<StringValue> SplitSpaceRight(Rendering run, StringValue value, int limit)
     {
-        var parts = new List<JinjaString>();
+        var parts = new List<StringValue>();
         var text = value.Text;
-        for (var end = JinjaText.TrimmedEnd(text); end > 0;)
+        for (var end = WhiteSpace.TrimmedEnd(text); end > 0;)
         {
             var start = end;
-            while (start > 0 && !JinjaText.IsSpace(text[start - 1]))
+            while (start > 0 && !WhiteSpace.IsSpace(text[start - 1]))
                 start--;
             if (limit-- == 0)
-                start = JinjaText.SkipSpace(text, 0);
+                start = WhiteSpace.SkipSpace(text, 0);
             Add(run, parts, value, start, end);
             end = start;
-            while (end > 0 && JinjaText.IsSpace(text[end - 1]))
+            while (end > 0 && WhiteSpace.IsSpace(text[end - 1]))
                 end--;
         }
         parts.Reverse();

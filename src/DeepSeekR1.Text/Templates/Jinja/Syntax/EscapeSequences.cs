@@ -1,13 +1,14 @@
 using System.Globalization;
 using System.Text;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Syntax;
 
 /// <summary>
 /// Escapes of string literals, as Python's unicode-escape codec reads them. <c>\N{...}</c> knows the names of punctuation and
 /// common symbols only; .NET has no table of all names.
 /// </summary>
-internal static class JinjaEscapes
+internal static class EscapeSequences
 {
     private const string SymbolNames =
         "SPACE=20;EXCLAMATION MARK=21;QUOTATION MARK=22;NUMBER SIGN=23;DOLLAR SIGN=24;PERCENT SIGN=25;AMPERSAND=26;" +
@@ -88,9 +89,9 @@ internal static class JinjaEscapes
     {
         if (start + count > literal.Length
             || !int.TryParse(literal.AsSpan(start, count), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code))
-            throw JinjaErrors.Syntax("truncated escape");
+            throw Errors.Syntax("truncated escape");
         if (code is < 0 or > 0x10ffff)
-            throw JinjaErrors.Syntax("illegal Unicode character");
+            throw Errors.Syntax("illegal Unicode character");
         _ = code < 0x10000 ? text.Append((char)code) : text.Append(char.ConvertFromUtf32(code));
         return start + count;
     }
@@ -108,9 +109,9 @@ internal static class JinjaEscapes
     {
         var end = literal.IndexOf('}', start);
         if (start >= literal.Length || literal[start] != '{' || end < 0)
-            throw JinjaErrors.Syntax("malformed \\\\N character escape");
+            throw Errors.Syntax("malformed \\\\N character escape");
         if (!Symbols.TryGetValue(literal[(start + 1)..end].ToUpperInvariant(), out var symbol))
-            throw JinjaErrors.Syntax("unknown Unicode character name");
+            throw Errors.Syntax("unknown Unicode character name");
         text.Append(symbol);
         return end + 1;
     }

@@ -1,391 +1,341 @@
 using System.Numerics;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Syntax;
 
 /// <summary>
 /// Expressions with jinja2's precedences: filters and tests bind tighter than any operator, unary minus tighter than power.
 /// </summary>
-internal sealed class JinjaExpressionParser(JinjaTokens tokens)
+internal sealed class ExpressionParser
 {
     private static readonly string[] Comparisons = ["==", "!=", "<", "<=", ">", ">="];
-    private static readonly string[] Specials = ["loop", "caller", "kwargs", "varargs"];
 
-    private readonly int[] _reads = new int[Specials.Length];
+    private readonly TokenStream _tokens;
+    private readonly SpecialNames _specials;
+    private readonly ArgumentParser _arguments;
 
-    /// <summary>How often a special name was assigned so far (only loop is counted).</summary>
-    public int StoresOfLoop { get; private set; }
-
-    /// <summary>How often one of the special names loop, caller, kwargs, varargs was read so far.</summary>
-    public int ReadsOf(string special) => _reads[Array.IndexOf(Specials, special)];
+    /// <summary>A parser that reads from the tokens and counts the special names.</summary>
+    public ExpressionParser(TokenStream tokens, SpecialNames specials) =>
+        (_tokens, _specials, _arguments) = (tokens, specials, new ArgumentParser(tokens, () => ParseExpression()));
 
     /// <summary>One expression, or several with commas: a tuple.</summary>
     /// <param name="withConditional">Whether <c>a if b</c> may stand outside brackets.</param>
     /// <param name="endName">A name that ends the tuple.</param>
     /// <param name="inBrackets">Brackets around it: may be empty.</param>
-    public JinjaExpression ParseTuple(bool withConditional = true, string? endName = null, bool inBrackets = false) =>
+    public Expression ParseTuple(bool withConditional = true, string? endName = null, bool inBrackets = false) =>
         ParseTuple(() => ParseExpression(withConditional), endName, inBrackets);
 
     /// <summary>The left side of an assignment.</summary>
-    public JinjaTarget ParseTarget(bool withNamespace = false, bool isLoop = false)
+    public AssignmentTarget ParseTarget(bool withNamespace = false, bool isLoop = false)
     {
-        var readsBefore = (int[])_reads.Clone();
-        var pattern = ParseTuple(() => ParsePrimary(withNamespace), isLoop ? "in" : null, inBrackets: false);
-        readsBefore.CopyTo(_reads, 0);
+        var pattern = _specials.WithoutReads(() =>
+            ParseTuple(() => ParsePrimary(withNamespace), isLoop ? "in" : null, inBrackets: false));
         CheckTarget(pattern);
-        return new JinjaTarget(pattern);
+        return new AssignmentTarget(pattern);
     }
 
     /// <summary>One expression.</summary>
-    public JinjaExpression ParseExpression(bool withConditional = true)
+    public Expression ParseExpression(bool withConditional = true)
     {
-        JinjaRun.EnsureStack();
+        Rendering.EnsureStack();
         var value = ParseOr();
-        while (withConditional && tokens.SkipName("if"))
+        while (withConditional && _tokens.SkipName("if"))
         {
             var test = ParseOr();
-            value = new JinjaConditional(test, value, tokens.SkipName("else") ? ParseExpression() : null);
+            value = new ConditionalExpression(test, value, _tokens.SkipName("else") ? ParseExpression() : null);
         }
         return value;
     }
 
     /// <summary>The filters behind a value; null without filters and value.</summary>
-    public JinjaExpression? ParseFilters(JinjaExpression? value, bool isStarted = false)
+    public Expression? ParseFilters(Expression? value, bool isStarted = false)
     {
-        while (isStarted || tokens.SkipOperator("|"))
+        while (isStarted || _tokens.SkipOperator("|"))
         {
             isStarted = false;
             var name = ParseDottedName();
-            value = new JinjaFilterCall(value, name, tokens.Current.IsOperator("(") ? ParseArguments() : JinjaArgumentList.None);
+            value = new FilterCallExpression(value, name, _tokens.Current.IsOperator("(") ? _arguments.Parse() : ArgumentList.None);
         }
         return value;
     }
 
-    private JinjaExpression ParseTuple(Func<JinjaExpression> parse, string? endName, bool inBrackets)
+    private Expression ParseTuple(Func<Expression> parse, string? endName, bool inBrackets)
     {
-        JinjaRun.EnsureStack();
-        var items = new List<JinjaExpression>();
+        Rendering.EnsureStack();
+        var items = new List<Expression>();
         var isTuple = false;
         while (!IsTupleEnd(endName))
         {
             items.Add(parse());
-            if (!tokens.SkipOperator(","))
+            if (!_tokens.SkipOperator(","))
                 break;
             isTuple = true;
         }
         if (!isTuple && items.Count == 1)
             return items[0];
         if (items.Count == 0 && !inBrackets)
-            throw JinjaErrors.Syntax($"Expected an expression, got '{tokens.Current.Describe()}'");
-        return new JinjaSequence([.. items], isTuple: true);
+            throw Errors.Syntax($"Expected an expression, got '{_tokens.Current.Describe()}'");
+        return new SequenceExpression([.. items], isTuple: true);
     }
 
-    private bool IsTupleEnd(string? endName) => tokens.Current.Kind is JinjaTokenKind.PrintEnd or JinjaTokenKind.BlockEnd
-        || tokens.Current.IsOperator(")") || (endName is not null && tokens.Current.IsName(endName));
+    private bool IsTupleEnd(string? endName) => _tokens.Current.Kind is TokenKind.PrintEnd or TokenKind.BlockEnd
+        || _tokens.Current.IsOperator(")") || (endName is not null && _tokens.Current.IsName(endName));
 
-    private void CheckTarget(JinjaExpression pattern)
+    private void CheckTarget(Expression pattern)
     {
         switch (pattern)
         {
-            case JinjaName name:
-                StoresOfLoop += name.Name == "loop" ? 1 : 0;
+            case NameExpression name:
+                _specials.Store(name.Use.Name);
                 break;
-            case JinjaNamespaceReference:
+            case NamespaceReferenceExpression:
                 break;
-            case JinjaSequence { IsTuple: true } sequence:
+            case SequenceExpression { IsTuple: true } sequence:
                 Array.ForEach(sequence.Items, CheckTarget);
                 break;
             default:
-                throw JinjaErrors.Syntax($"can't assign to '{pattern.GetType().Name["Jinja".Length..].ToLowerInvariant()}'");
+                throw Errors.Syntax($"can't assign to '{pattern.GetType().Name[..^"Expression".Length].ToLowerInvariant()}'");
         }
     }
 
-    private JinjaExpression ParseOr()
+    private Expression ParseOr()
     {
         var left = ParseAnd();
-        while (tokens.SkipName("or"))
-            left = new JinjaLogical(left, ParseAnd(), isAnd: false);
+        while (_tokens.SkipName("or"))
+            left = new LogicalExpression(left, ParseAnd(), isAnd: false);
         return left;
     }
 
-    private JinjaExpression ParseAnd()
+    private Expression ParseAnd()
     {
         var left = ParseNot();
-        while (tokens.SkipName("and"))
-            left = new JinjaLogical(left, ParseNot(), isAnd: true);
+        while (_tokens.SkipName("and"))
+            left = new LogicalExpression(left, ParseNot(), isAnd: true);
         return left;
     }
 
-    private JinjaExpression ParseNot()
+    private Expression ParseNot()
     {
-        JinjaRun.EnsureStack();
-        return tokens.SkipName("not") ? new JinjaNot(ParseNot()) : ParseComparison();
+        Rendering.EnsureStack();
+        return _tokens.SkipName("not") ? new NotExpression(ParseNot()) : ParseComparison();
     }
 
-    private JinjaExpression ParseComparison()
+    private Expression ParseComparison()
     {
         var first = ParseSum();
-        var rest = new List<(string Symbol, JinjaExpression Operand)>();
+        var rest = new List<(string Symbol, Expression Operand)>();
         while (true)
         {
-            if (tokens.Current.Kind == JinjaTokenKind.Operator && Comparisons.Contains(tokens.Current.Text))
-                rest.Add((tokens.Advance().Text, ParseSum()));
-            else if (tokens.SkipName("in"))
+            if (_tokens.Current.Kind == TokenKind.Operator && Comparisons.Contains(_tokens.Current.Text))
+                rest.Add((_tokens.Advance().Text, ParseSum()));
+            else if (_tokens.SkipName("in"))
                 rest.Add(("in", ParseSum()));
-            else if (tokens.Current.IsName("not") && tokens.Following.IsName("in"))
+            else if (_tokens.Current.IsName("not") && _tokens.Following.IsName("in"))
             {
-                tokens.Advance();
-                tokens.Advance();
+                _tokens.Advance();
+                _tokens.Advance();
                 rest.Add(("not in", ParseSum()));
             }
             else
-                return rest.Count == 0 ? first : new JinjaComparison(first, rest);
+                return rest.Count == 0 ? first : new ComparisonExpression(first, rest);
         }
     }
 
-    private JinjaExpression ParseSum() => ParseBinary(ParseConcatenation, "+", "-");
+    private Expression ParseSum() => ParseBinary(ParseConcatenation, "+", "-");
 
-    private JinjaExpression ParseConcatenation()
+    private Expression ParseConcatenation()
     {
         var first = ParseProduct();
-        if (!tokens.Current.IsOperator("~"))
+        if (!_tokens.Current.IsOperator("~"))
             return first;
-        var operands = new List<JinjaExpression> { first };
-        while (tokens.SkipOperator("~"))
+        var operands = new List<Expression> { first };
+        while (_tokens.SkipOperator("~"))
             operands.Add(ParseProduct());
-        return new JinjaConcatenation(operands);
+        return new ConcatenationExpression(operands);
     }
 
-    private JinjaExpression ParseProduct() => ParseBinary(ParsePower, "*", "/", "//", "%");
+    private Expression ParseProduct() => ParseBinary(ParsePower, "*", "/", "//", "%");
 
-    private JinjaExpression ParsePower() => ParseBinary(() => ParseUnary(), "**");
+    private Expression ParsePower() => ParseBinary(() => ParseUnary(), "**");
 
-    private JinjaExpression ParseBinary(Func<JinjaExpression> parseOperand, params ReadOnlySpan<string> symbols)
+    private Expression ParseBinary(Func<Expression> parseOperand, params ReadOnlySpan<string> symbols)
     {
         var left = parseOperand();
-        while (tokens.Current.Kind == JinjaTokenKind.Operator && symbols.Contains(tokens.Current.Text))
+        while (_tokens.Current.Kind == TokenKind.Operator && symbols.Contains(_tokens.Current.Text))
         {
-            var symbol = tokens.Advance().Text;
-            left = new JinjaBinary(symbol, left, parseOperand());
+            var symbol = _tokens.Advance().Text;
+            left = new BinaryExpression(symbol, left, parseOperand());
         }
         return left;
     }
 
-    private JinjaExpression ParseUnary(bool withFilters = true)
+    private Expression ParseUnary(bool withFilters = true)
     {
-        JinjaRun.EnsureStack();
-        var isSigned = tokens.Current.IsOperator("-") || tokens.Current.IsOperator("+");
-        var value = ParsePostfix(isSigned ? new JinjaUnary(tokens.Advance().Text, ParseUnary(withFilters: false)) : ParsePrimary());
+        Rendering.EnsureStack();
+        var isSigned = _tokens.Current.IsOperator("-") || _tokens.Current.IsOperator("+");
+        var value = ParsePostfix(isSigned ? new UnaryExpression(_tokens.Advance().Text, ParseUnary(withFilters: false)) : ParsePrimary());
         while (withFilters)
         {
-            if (tokens.Current.IsOperator("|"))
+            if (_tokens.Current.IsOperator("|"))
                 value = ParseFilters(value)!;
-            else if (tokens.SkipName("is"))
+            else if (_tokens.SkipName("is"))
                 value = ParseTest(value);
-            else if (tokens.Current.IsOperator("("))
-                value = new JinjaCall(value, ParseArguments());
+            else if (_tokens.Current.IsOperator("("))
+                value = new CallExpression(value, _arguments.Parse());
             else
                 break;
         }
         return value;
     }
 
-    private JinjaExpression ParsePrimary(bool withNamespace = false)
+    private Expression ParsePrimary(bool withNamespace = false)
     {
-        var token = tokens.Advance();
+        var token = _tokens.Advance();
         switch (token.Kind)
         {
-            case JinjaTokenKind.Name:
+            case TokenKind.Name:
                 return ParseName(token.Text, withNamespace);
-            case JinjaTokenKind.Number:
-                return new JinjaConstant(token.Number!);
-            case JinjaTokenKind.String:
-                return new JinjaConstant(JinjaString.Literal(token.Text + ParseAdjacentStrings()));
-            case JinjaTokenKind.Operator when token.Text == "(":
+            case TokenKind.Number:
+                return new ConstantExpression(token.Number!);
+            case TokenKind.String:
+                return new ConstantExpression(StringValue.Literal(token.Text + ParseAdjacentStrings()));
+            case TokenKind.Operator when token.Text == "(":
                 var tuple = ParseTuple(inBrackets: true);
-                tokens.ExpectOperator(")");
+                _tokens.ExpectOperator(")");
                 return tuple;
-            case JinjaTokenKind.Operator when token.Text == "[":
-                return new JinjaSequence([.. ParseItems("]", () => ParseExpression())], isTuple: false);
-            case JinjaTokenKind.Operator when token.Text == "{":
-                return new JinjaDictDisplay(ParseItems("}", ParsePair));
+            case TokenKind.Operator when token.Text == "[":
+                return new SequenceExpression([.. ParseItems("]", () => ParseExpression())], isTuple: false);
+            case TokenKind.Operator when token.Text == "{":
+                return new DictDisplayExpression(ParseItems("}", ParsePair));
             default:
-                throw JinjaErrors.Syntax($"unexpected '{token.Describe()}'");
+                throw Errors.Syntax($"unexpected '{token.Describe()}'");
         }
     }
 
     private string ParseAdjacentStrings()
     {
         var parts = new List<string>();
-        while (tokens.Current.Kind == JinjaTokenKind.String)
-            parts.Add(tokens.Advance().Text);
+        while (_tokens.Current.Kind == TokenKind.String)
+            parts.Add(_tokens.Advance().Text);
         return string.Concat(parts);
     }
 
-    private JinjaExpression ParseName(string name, bool withNamespace)
+    private Expression ParseName(string name, bool withNamespace)
     {
         switch (name)
         {
             case "true" or "True":
-                return new JinjaConstant(JinjaBox.True);
+                return new ConstantExpression(Boxed.True);
             case "false" or "False":
-                return new JinjaConstant(JinjaBox.False);
+                return new ConstantExpression(Boxed.False);
             case "none" or "None":
-                return new JinjaConstant(JinjaNone.Value);
+                return new ConstantExpression(NoneValue.Instance);
         }
-        if (withNamespace && tokens.SkipOperator("."))
-            return new JinjaNamespaceReference(new JinjaName(name), tokens.ExpectName());
-        if (Array.IndexOf(Specials, name) is var special and >= 0)
-            _reads[special]++;
-        return new JinjaName(name);
+        if (withNamespace && _tokens.SkipOperator("."))
+            return new NamespaceReferenceExpression(new NameExpression(name), _tokens.ExpectName());
+        _specials.Read(name);
+        return new NameExpression(name);
     }
 
     private List<T> ParseItems<T>(string close, Func<T> parse)
     {
         var items = new List<T>();
-        while (!tokens.Current.IsOperator(close))
-        {
-            if (items.Count > 0)
-                tokens.ExpectOperator(",");
-            if (tokens.Current.IsOperator(close))
-                break;
-            items.Add(parse());
-        }
-        tokens.ExpectOperator(close);
+        _tokens.ReadItems(close, () => items.Add(parse()));
         return items;
     }
 
-    private (JinjaExpression Key, JinjaExpression Value) ParsePair()
+    private (Expression Key, Expression Value) ParsePair()
     {
         var key = ParseExpression();
-        tokens.ExpectOperator(":");
+        _tokens.ExpectOperator(":");
         return (key, ParseExpression());
     }
 
-    private JinjaExpression ParsePostfix(JinjaExpression value)
+    private Expression ParsePostfix(Expression value)
     {
         while (true)
         {
-            if (tokens.SkipOperator("."))
+            if (_tokens.SkipOperator("."))
                 value = ParseMember(value);
-            else if (tokens.SkipOperator("["))
+            else if (_tokens.SkipOperator("["))
                 value = ParseSubscript(value);
-            else if (tokens.Current.IsOperator("("))
-                value = new JinjaCall(value, ParseArguments());
+            else if (_tokens.Current.IsOperator("("))
+                value = new CallExpression(value, _arguments.Parse());
             else
                 return value;
         }
     }
 
-    private JinjaExpression ParseMember(JinjaExpression owner)
+    private Expression ParseMember(Expression owner)
     {
-        var token = tokens.Advance();
+        var token = _tokens.Advance();
         return token switch
         {
-            { Kind: JinjaTokenKind.Name } => new JinjaAttribute(owner, token.Text),
-            { Kind: JinjaTokenKind.Number, Number: BigInteger number } => new JinjaSubscript(owner, new JinjaConstant(number)),
-            _ => throw JinjaErrors.Syntax("expected name or number"),
+            { Kind: TokenKind.Name } => new AttributeExpression(owner, token.Text),
+            { Kind: TokenKind.Number, Number: BigInteger number } => new SubscriptExpression(owner, new ConstantExpression(number)),
+            _ => throw Errors.Syntax("expected name or number"),
         };
     }
 
-    private JinjaExpression ParseSubscript(JinjaExpression owner)
+    private Expression ParseSubscript(Expression owner)
     {
-        var keys = new List<JinjaExpression>();
-        while (!tokens.Current.IsOperator("]"))
+        var keys = new List<Expression>();
+        while (!_tokens.Current.IsOperator("]"))
         {
             if (keys.Count > 0)
-                tokens.ExpectOperator(",");
-            var start = tokens.Current.IsOperator(":") ? null : ParseExpression();
-            if (!tokens.Current.IsOperator(":"))
+                _tokens.ExpectOperator(",");
+            var start = _tokens.Current.IsOperator(":") ? null : ParseExpression();
+            if (!_tokens.Current.IsOperator(":"))
                 keys.Add(start!);
             else if (keys.Count == 0)
                 return ParseSlice(owner, start);
             else
-                throw JinjaErrors.Syntax("a slice among several subscripts is not supported");
+                throw Errors.Syntax("a slice among several subscripts is not supported");
         }
-        tokens.Advance();
-        return new JinjaSubscript(owner, keys.Count == 1 ? keys[0] : new JinjaSequence([.. keys], isTuple: true));
+        _tokens.Advance();
+        return new SubscriptExpression(owner, keys.Count == 1 ? keys[0] : new SequenceExpression([.. keys], isTuple: true));
     }
 
-    private JinjaSlice ParseSlice(JinjaExpression owner, JinjaExpression? start)
+    private SliceExpression ParseSlice(Expression owner, Expression? start)
     {
-        tokens.ExpectOperator(":");
+        _tokens.ExpectOperator(":");
         var stop = IsBoundNext() ? ParseExpression() : null;
-        var step = tokens.SkipOperator(":") && IsBoundNext() ? ParseExpression() : null;
-        tokens.ExpectOperator("]");
-        return new JinjaSlice(owner, start, stop, step);
+        var step = _tokens.SkipOperator(":") && IsBoundNext() ? ParseExpression() : null;
+        _tokens.ExpectOperator("]");
+        return new SliceExpression(owner, start, stop, step);
     }
 
-    private bool IsBoundNext() => !tokens.Current.IsOperator(":") && !tokens.Current.IsOperator("]");
-
-    private JinjaArgumentList ParseArguments()
-    {
-        var positional = new List<JinjaExpression>();
-        var keyword = new List<(string Name, JinjaExpression Value)>();
-        JinjaExpression? morePositional = null, moreKeyword = null;
-        ParseItemsInCall(() =>
-        {
-            if (tokens.SkipOperator("*"))
-                morePositional = Ensure(morePositional is null && moreKeyword is null);
-            else if (tokens.SkipOperator("**"))
-                moreKeyword = Ensure(moreKeyword is null);
-            else if (tokens.Current.Kind == JinjaTokenKind.Name && tokens.Following.IsOperator("="))
-            {
-                var name = tokens.Advance().Text;
-                tokens.Advance();
-                keyword.Add((name, Ensure(moreKeyword is null)));
-            }
-            else
-                positional.Add(Ensure(morePositional is null && moreKeyword is null && keyword.Count == 0));
-        });
-        return new JinjaArgumentList([.. positional], [.. keyword], morePositional, moreKeyword);
-    }
-
-    private void ParseItemsInCall(Action parse)
-    {
-        tokens.ExpectOperator("(");
-        for (var isFirst = true; !tokens.Current.IsOperator(")"); isFirst = false)
-        {
-            if (!isFirst)
-                tokens.ExpectOperator(",");
-            if (tokens.Current.IsOperator(")"))
-                break;
-            parse();
-        }
-        tokens.ExpectOperator(")");
-    }
-
-    private JinjaExpression Ensure(bool isAllowed) =>
-        isAllowed ? ParseExpression() : throw JinjaErrors.Syntax("invalid syntax for function call expression");
+    private bool IsBoundNext() => !_tokens.Current.IsOperator(":") && !_tokens.Current.IsOperator("]");
 
     private string ParseDottedName()
     {
-        var name = tokens.ExpectName();
-        while (tokens.SkipOperator("."))
-            name += "." + tokens.ExpectName();
+        var name = _tokens.ExpectName();
+        while (_tokens.SkipOperator("."))
+            name += "." + _tokens.ExpectName();
         return name;
     }
 
-    private JinjaExpression ParseTest(JinjaExpression value)
+    private Expression ParseTest(Expression value)
     {
-        var isNegated = tokens.SkipName("not");
+        var isNegated = _tokens.SkipName("not");
         var name = ParseDottedName();
-        var arguments = JinjaArgumentList.None;
-        if (tokens.Current.IsOperator("("))
-            arguments = ParseArguments();
+        var arguments = ArgumentList.None;
+        if (_tokens.Current.IsOperator("("))
+            arguments = _arguments.Parse();
         else if (StartsTestArgument())
         {
-            if (tokens.Current.IsName("is"))
-                throw JinjaErrors.Syntax("You cannot chain multiple tests with is");
-            arguments = JinjaArgumentList.None with { Positional = [ParsePostfix(ParsePrimary())] };
+            if (_tokens.Current.IsName("is"))
+                throw Errors.Syntax("You cannot chain multiple tests with is");
+            arguments = ArgumentList.None with { Positional = [ParsePostfix(ParsePrimary())] };
         }
-        var test = new JinjaTestCall(value, name, arguments);
-        return isNegated ? new JinjaNot(test) : test;
+        var test = new TestCallExpression(value, name, arguments);
+        return isNegated ? new NotExpression(test) : test;
     }
 
-    private bool StartsTestArgument() => tokens.Current.Kind switch
+    private bool StartsTestArgument() => _tokens.Current.Kind switch
     {
-        JinjaTokenKind.Name => tokens.Current.Text is not ("else" or "or" or "and"),
-        JinjaTokenKind.String or JinjaTokenKind.Number => true,
-        _ => tokens.Current.IsOperator("[") || tokens.Current.IsOperator("{"),
+        TokenKind.Name => _tokens.Current.Text is not ("else" or "or" or "and"),
+        TokenKind.String or TokenKind.Number => true,
+        _ => _tokens.Current.IsOperator("[") || _tokens.Current.IsOperator("{"),
     };
 }

@@ -1,100 +1,71 @@
-namespace DeepSeekR1.Text.Templates;
+using DeepSeekR1.Text.Templates.Jinja.Evaluation;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-/// <summary>Part of a compiled template: declares the names it uses once, then is evaluated by many threads.</summary>
-internal abstract class JinjaNode
-{
-    /// <summary>Tells the scope which names are read and assigned.</summary>
-    public void Declare(JinjaScope scope)
-    {
-        JinjaRun.EnsureStack();
-        OnDeclare(scope);
-    }
-
-    /// <summary>See <see cref="Declare"/>.</summary>
-    protected abstract void OnDeclare(JinjaScope scope);
-}
-
-/// <summary>An expression.</summary>
-internal abstract class JinjaExpression : JinjaNode
-{
-    /// <summary>Its value.</summary>
-    public object Evaluate(JinjaFrame frame)
-    {
-        JinjaRun.EnsureStack();
-        frame.Run.Charge(16);
-        return OnEvaluate(frame);
-    }
-
-    /// <summary>See <see cref="Evaluate"/>.</summary>
-    protected abstract object OnEvaluate(JinjaFrame frame);
-}
+namespace DeepSeekR1.Text.Templates.Jinja.Syntax;
 
 /// <summary>A literal.</summary>
-internal sealed class JinjaConstant(object value) : JinjaExpression
+internal sealed class ConstantExpression(object value) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope)
+    protected override void OnDeclare(Scope scope)
     {
     }
 
-    protected override object OnEvaluate(JinjaFrame frame) => value;
+    protected override object OnEvaluate(Frame frame) => value;
 }
 
 /// <summary>A variable.</summary>
-internal sealed class JinjaName(string name) : JinjaExpression
+internal sealed class NameExpression(string name) : Expression
 {
-    /// <summary>The identifier.</summary>
-    public string Name => name;
+    /// <summary>The identifier and where its value lives.</summary>
+    public NameUse Use { get; } = new(name);
 
-    /// <summary>Where it lives; set when its scope is complete.</summary>
-    public JinjaPlace Place { get; set; } = null!;
-
-    protected override void OnDeclare(JinjaScope scope)
+    protected override void OnDeclare(Scope scope)
     {
-        scope.Load(name);
-        scope.Bind(this);
+        scope.Load(Use.Name);
+        scope.Bind(Use);
     }
 
-    protected override object OnEvaluate(JinjaFrame frame) => frame.Get(Place) ?? new JinjaUndefined(name);
+    protected override object OnEvaluate(Frame frame) => frame.Get(Use.Address) ?? new UndefinedValue(Use.Name);
 }
 
 /// <summary><c>namespace.attribute</c> as the target of an assignment.</summary>
-internal sealed class JinjaNamespaceReference(JinjaName owner, string attribute) : JinjaExpression
+internal sealed class NamespaceReferenceExpression(NameExpression owner, string attribute) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope) => owner.Declare(scope);
+    protected override void OnDeclare(Scope scope) => owner.Declare(scope);
 
-    protected override object OnEvaluate(JinjaFrame frame) => throw JinjaErrors.Syntax("a namespace reference is not an expression");
+    protected override object OnEvaluate(Frame frame) => throw Errors.Syntax("a namespace reference is not an expression");
 
     /// <summary>Assigns.</summary>
-    public void Assign(JinjaFrame frame, object value)
+    public void Assign(Frame frame, object value)
     {
-        if (owner.Evaluate(frame) is not JinjaNamespace space)
+        if (owner.Evaluate(frame) is not NamespaceValue space)
             throw new TemplateException("TemplateRuntimeError", "cannot assign attribute on non-namespace object");
         space.Set(attribute, value);
     }
 }
 
 /// <summary>A list or tuple display.</summary>
-internal sealed class JinjaSequence(JinjaExpression[] items, bool isTuple) : JinjaExpression
+internal sealed class SequenceExpression(Expression[] items, bool isTuple) : Expression
 {
     /// <summary>Its elements.</summary>
-    public JinjaExpression[] Items => items;
+    public Expression[] Items => items;
 
     /// <summary>A tuple, not a list.</summary>
     public bool IsTuple => isTuple;
 
-    protected override void OnDeclare(JinjaScope scope) => Array.ForEach(items, item => item.Declare(scope));
+    protected override void OnDeclare(Scope scope) => Array.ForEach(items, item => item.Declare(scope));
 
-    protected override object OnEvaluate(JinjaFrame frame)
+    protected override object OnEvaluate(Frame frame)
     {
         var values = Array.ConvertAll(items, item => item.Evaluate(frame));
-        return isTuple ? new JinjaTuple(values) : new JinjaList(values);
+        return isTuple ? new TupleValue(values) : new ListValue(values);
     }
 }
 
 /// <summary>A dict display.</summary>
-internal sealed class JinjaDictDisplay(List<(JinjaExpression Key, JinjaExpression Value)> pairs) : JinjaExpression
+internal sealed class DictDisplayExpression(List<(Expression Key, Expression Value)> pairs) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope)
+    protected override void OnDeclare(Scope scope)
     {
         foreach (var (key, value) in pairs)
         {
@@ -103,9 +74,9 @@ internal sealed class JinjaDictDisplay(List<(JinjaExpression Key, JinjaExpressio
         }
     }
 
-    protected override object OnEvaluate(JinjaFrame frame)
+    protected override object OnEvaluate(Frame frame)
     {
-        var dict = new JinjaDict();
+        var dict = new DictValue();
         foreach (var (key, value) in pairs)
             dict.Set(key.Evaluate(frame), value.Evaluate(frame));
         return dict;
@@ -113,33 +84,33 @@ internal sealed class JinjaDictDisplay(List<(JinjaExpression Key, JinjaExpressio
 }
 
 /// <summary><c>not x</c>.</summary>
-internal sealed class JinjaNot(JinjaExpression operand) : JinjaExpression
+internal sealed class NotExpression(Expression operand) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope) => operand.Declare(scope);
+    protected override void OnDeclare(Scope scope) => operand.Declare(scope);
 
-    protected override object OnEvaluate(JinjaFrame frame) => JinjaBox.Bool(!JinjaTypes.IsTrue(operand.Evaluate(frame)));
+    protected override object OnEvaluate(Frame frame) => Boxed.Bool(!Protocols.IsTrue(operand.Evaluate(frame)));
 }
 
 /// <summary><c>and</c>, <c>or</c>: give the operand that decides.</summary>
-internal sealed class JinjaLogical(JinjaExpression left, JinjaExpression right, bool isAnd) : JinjaExpression
+internal sealed class LogicalExpression(Expression left, Expression right, bool isAnd) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope)
+    protected override void OnDeclare(Scope scope)
     {
         left.Declare(scope);
         right.Declare(scope);
     }
 
-    protected override object OnEvaluate(JinjaFrame frame)
+    protected override object OnEvaluate(Frame frame)
     {
         var value = left.Evaluate(frame);
-        return JinjaTypes.IsTrue(value) == isAnd ? right.Evaluate(frame) : value;
+        return Protocols.IsTrue(value) == isAnd ? right.Evaluate(frame) : value;
     }
 }
 
 /// <summary><c>a if test else b</c>.</summary>
-internal sealed class JinjaConditional(JinjaExpression test, JinjaExpression then, JinjaExpression? otherwise) : JinjaExpression
+internal sealed class ConditionalExpression(Expression test, Expression then, Expression? otherwise) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope)
+    protected override void OnDeclare(Scope scope)
     {
         var wasSoft = scope.IsSoft;
         scope.IsSoft = true;
@@ -149,102 +120,102 @@ internal sealed class JinjaConditional(JinjaExpression test, JinjaExpression the
         scope.IsSoft = wasSoft;
     }
 
-    protected override object OnEvaluate(JinjaFrame frame) => JinjaTypes.IsTrue(test.Evaluate(frame))
+    protected override object OnEvaluate(Frame frame) => Protocols.IsTrue(test.Evaluate(frame))
         ? then.Evaluate(frame)
         : otherwise?.Evaluate(frame)
-            ?? JinjaUndefined.WithHint("the inline if-expression evaluated to false and no else section was defined.");
+            ?? UndefinedValue.WithHint("the inline if-expression evaluated to false and no else section was defined.");
 }
 
 /// <summary>A chain of comparisons; each operand is evaluated once.</summary>
-internal sealed class JinjaComparison(JinjaExpression first, List<(string Symbol, JinjaExpression Operand)> rest) : JinjaExpression
+internal sealed class ComparisonExpression(Expression first, List<(string Symbol, Expression Operand)> rest) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope)
+    protected override void OnDeclare(Scope scope)
     {
         first.Declare(scope);
         foreach (var (_, operand) in rest)
             operand.Declare(scope);
     }
 
-    protected override object OnEvaluate(JinjaFrame frame)
+    protected override object OnEvaluate(Frame frame)
     {
         var left = first.Evaluate(frame);
         foreach (var (symbol, operand) in rest)
         {
             var right = operand.Evaluate(frame);
-            if (!JinjaOperators.Compare(frame.Run, symbol, left, right))
-                return JinjaBox.False;
+            if (!Comparison.Compare(frame.Run, symbol, left, right))
+                return Boxed.False;
             left = right;
         }
-        return JinjaBox.True;
+        return Boxed.True;
     }
 }
 
 /// <summary>An arithmetic operator.</summary>
-internal sealed class JinjaBinary(string symbol, JinjaExpression left, JinjaExpression right) : JinjaExpression
+internal sealed class BinaryExpression(string symbol, Expression left, Expression right) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope)
+    protected override void OnDeclare(Scope scope)
     {
         left.Declare(scope);
         right.Declare(scope);
     }
 
-    protected override object OnEvaluate(JinjaFrame frame) =>
-        JinjaArithmetic.Apply(frame.Run, symbol, left.Evaluate(frame), right.Evaluate(frame));
+    protected override object OnEvaluate(Frame frame) =>
+        Arithmetic.Apply(frame.Run, symbol, left.Evaluate(frame), right.Evaluate(frame));
 }
 
 /// <summary>Unary plus or minus.</summary>
-internal sealed class JinjaUnary(string symbol, JinjaExpression operand) : JinjaExpression
+internal sealed class UnaryExpression(string symbol, Expression operand) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope) => operand.Declare(scope);
+    protected override void OnDeclare(Scope scope) => operand.Declare(scope);
 
-    protected override object OnEvaluate(JinjaFrame frame) => JinjaArithmetic.Sign(symbol, operand.Evaluate(frame));
+    protected override object OnEvaluate(Frame frame) => Arithmetic.Sign(symbol, operand.Evaluate(frame));
 }
 
 /// <summary><c>a ~ b ~ c</c>: the operands as text, joined.</summary>
-internal sealed class JinjaConcatenation(List<JinjaExpression> operands) : JinjaExpression
+internal sealed class ConcatenationExpression(List<Expression> operands) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope) => operands.ForEach(operand => operand.Declare(scope));
+    protected override void OnDeclare(Scope scope) => operands.ForEach(operand => operand.Declare(scope));
 
-    protected override object OnEvaluate(JinjaFrame frame)
+    protected override object OnEvaluate(Frame frame)
     {
-        var builder = new JinjaStringBuilder(frame.Run);
+        var builder = new StringValueBuilder(frame.Run);
         foreach (var value in operands.ConvertAll(operand => operand.Evaluate(frame)))
-            builder.Append(JinjaPrinter.Str(frame.Run, value));
+            builder.Append(Printer.Str(frame.Run, value));
         return builder.Build();
     }
 }
 
 /// <summary><c>owner.name</c>: attribute first, then entry.</summary>
-internal sealed class JinjaAttribute(JinjaExpression owner, string name) : JinjaExpression
+internal sealed class AttributeExpression(Expression owner, string name) : Expression
 {
-    private readonly JinjaString _name = JinjaString.Literal(name);
+    private readonly StringValue _name = StringValue.Literal(name);
 
-    protected override void OnDeclare(JinjaScope scope) => owner.Declare(scope);
+    protected override void OnDeclare(Scope scope) => owner.Declare(scope);
 
-    protected override object OnEvaluate(JinjaFrame frame) => JinjaAttributes.GetAttribute(frame.Run, owner.Evaluate(frame), _name);
+    protected override object OnEvaluate(Frame frame) => Attributes.GetAttribute(frame.Run, owner.Evaluate(frame), _name);
 }
 
 /// <summary><c>owner[key]</c>: entry first, then attribute.</summary>
-internal sealed class JinjaSubscript(JinjaExpression owner, JinjaExpression key) : JinjaExpression
+internal sealed class SubscriptExpression(Expression owner, Expression key) : Expression
 {
-    protected override void OnDeclare(JinjaScope scope)
+    protected override void OnDeclare(Scope scope)
     {
         owner.Declare(scope);
         key.Declare(scope);
     }
 
-    protected override object OnEvaluate(JinjaFrame frame)
+    protected override object OnEvaluate(Frame frame)
     {
         var value = owner.Evaluate(frame);
-        return JinjaAttributes.GetItem(frame.Run, value, key.Evaluate(frame));
+        return Attributes.GetItem(frame.Run, value, key.Evaluate(frame));
     }
 }
 
 /// <summary><c>owner[start:stop:step]</c>.</summary>
-internal sealed class JinjaSlice(JinjaExpression owner, JinjaExpression? start, JinjaExpression? stop, JinjaExpression? step)
-    : JinjaExpression
+internal sealed class SliceExpression(Expression owner, Expression? start, Expression? stop, Expression? step)
+    : Expression
 {
-    protected override void OnDeclare(JinjaScope scope)
+    protected override void OnDeclare(Scope scope)
     {
         owner.Declare(scope);
         start?.Declare(scope);
@@ -252,9 +223,9 @@ internal sealed class JinjaSlice(JinjaExpression owner, JinjaExpression? start, 
         step?.Declare(scope);
     }
 
-    protected override object OnEvaluate(JinjaFrame frame)
+    protected override object OnEvaluate(Frame frame)
     {
         var value = owner.Evaluate(frame);
-        return JinjaSlicing.Slice(frame.Run, value, start?.Evaluate(frame), stop?.Evaluate(frame), step?.Evaluate(frame));
+        return Slicing.Slice(frame.Run, value, start?.Evaluate(frame), stop?.Evaluate(frame), step?.Evaluate(frame));
     }
 }

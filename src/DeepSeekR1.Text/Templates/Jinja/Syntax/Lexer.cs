@@ -1,69 +1,14 @@
 using System.Globalization;
 using System.Numerics;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 
-namespace DeepSeekR1.Text.Templates;
-
-/// <summary>Kinds of token.</summary>
-internal enum JinjaTokenKind
-{
-    /// <summary>Text between tags.</summary>
-    Data,
-
-    /// <summary>{{</summary>
-    PrintBegin,
-
-    /// <summary>}}</summary>
-    PrintEnd,
-
-    /// <summary>{%</summary>
-    BlockBegin,
-
-    /// <summary>%}</summary>
-    BlockEnd,
-
-    /// <summary>An identifier or keyword.</summary>
-    Name,
-
-    /// <summary>A string literal; its text is unescaped.</summary>
-    String,
-
-    /// <summary>An int or float literal.</summary>
-    Number,
-
-    /// <summary>An operator or bracket.</summary>
-    Operator,
-
-    /// <summary>The end of the source.</summary>
-    End,
-}
-
-/// <summary>One token. <paramref name="Number"/> is the value of a number literal.</summary>
-internal readonly record struct JinjaToken(JinjaTokenKind Kind, string Text, object? Number = null)
-{
-    /// <summary>True for this name.</summary>
-    public bool IsName(string name) => Kind == JinjaTokenKind.Name && Text == name;
-
-    /// <summary>True for this operator.</summary>
-    public bool IsOperator(string symbol) => Kind == JinjaTokenKind.Operator && Text == symbol;
-
-    /// <summary>The token as messages name it.</summary>
-    public string Describe() => Kind switch
-    {
-        JinjaTokenKind.PrintBegin => "begin of print statement",
-        JinjaTokenKind.PrintEnd => "end of print statement",
-        JinjaTokenKind.BlockBegin => "begin of statement block",
-        JinjaTokenKind.BlockEnd => "end of statement block",
-        JinjaTokenKind.Data => "template data / text",
-        JinjaTokenKind.End => "end of template",
-        _ => Text,
-    };
-}
+namespace DeepSeekR1.Text.Templates.Jinja.Syntax;
 
 /// <summary>
 /// Cuts a template into tokens with trim_blocks and lstrip_blocks on: a block tag takes the newline behind it and the blanks before it on
 /// its line; <c>-</c> takes all white space on its side, <c>+</c> none. One instance per source.
 /// </summary>
-internal sealed class JinjaLexer
+internal sealed class Lexer
 {
     private static readonly string[] Operators =
     [
@@ -72,26 +17,26 @@ internal sealed class JinjaLexer
     ];
 
     private readonly string _source;
-    private readonly List<JinjaToken> _tokens = [];
+    private readonly List<Token> _tokens = [];
     private int _position;
 
     // Whether what was consumed last ended a line: blanks before a tag are then at the start of one.
     private bool _atLineStart = true;
 
-    private JinjaLexer(string source)
+    private Lexer(string source)
     {
         source = source.Replace("\r\n", "\n", StringComparison.Ordinal).Replace('\r', '\n');
         _source = source.EndsWith('\n') ? source[..^1] : source;
     }
 
-    /// <summary>All tokens, ended by <see cref="JinjaTokenKind.End"/>.</summary>
+    /// <summary>All tokens, ended by <see cref="TokenKind.End"/>.</summary>
     /// <exception cref="TemplateException">A TemplateSyntaxError.</exception>
-    public static List<JinjaToken> Tokenize(string source)
+    public static List<Token> Tokenize(string source)
     {
-        var lexer = new JinjaLexer(source);
+        var lexer = new Lexer(source);
         while (lexer._position < lexer._source.Length)
             lexer.ReadDataAndTag();
-        lexer._tokens.Add(new JinjaToken(JinjaTokenKind.End, ""));
+        lexer._tokens.Add(new Token(TokenKind.End, ""));
         return lexer._tokens;
     }
 
@@ -130,24 +75,24 @@ internal sealed class JinjaLexer
     private void AddData(string text)
     {
         if (text.Length > 0)
-            _tokens.Add(new JinjaToken(JinjaTokenKind.Data, text));
+            _tokens.Add(new Token(TokenKind.Data, text));
     }
 
     private string TrimBefore(string text, char sign, bool isPrint)
     {
         if (sign == '-')
-            return text[..JinjaText.TrimmedEnd(text)];
+            return text[..WhiteSpace.TrimmedEnd(text)];
         if (sign == '+' || isPrint)
             return text;
         var line = text.LastIndexOf('\n') + 1;
-        return (line > 0 || _atLineStart) && JinjaText.TrimmedEnd(text) <= line ? text[..line] : text;
+        return (line > 0 || _atLineStart) && WhiteSpace.TrimmedEnd(text) <= line ? text[..line] : text;
     }
 
     private void SkipComment()
     {
         var close = _source.IndexOf("#}", _position, StringComparison.Ordinal);
         if (close < 0)
-            throw JinjaErrors.Syntax("Missing end of comment tag");
+            throw Errors.Syntax("Missing end of comment tag");
         var sign = close > _position ? SignAt(close - 1) : ' ';
         _position = close + 2;
         TrimAfter(sign, trimNewline: true);
@@ -158,7 +103,7 @@ internal sealed class JinjaLexer
     {
         var start = _position;
         if (sign == '-')
-            _position = JinjaText.SkipSpace(_source, _position);
+            _position = WhiteSpace.SkipSpace(_source, _position);
         else if (sign != '+' && trimNewline && _position < _source.Length && _source[_position] == '\n')
             _position++;
         _atLineStart = _position > start && _source[_position - 1] == '\n';
@@ -166,10 +111,10 @@ internal sealed class JinjaLexer
 
     private bool TryOpenRaw()
     {
-        var position = JinjaText.SkipSpace(_source, _position);
+        var position = WhiteSpace.SkipSpace(_source, _position);
         if (string.CompareOrdinal(_source, position, "raw", 0, 3) != 0)
             return false;
-        position = JinjaText.SkipSpace(_source, position + 3);
+        position = WhiteSpace.SkipSpace(_source, position + 3);
         var sign = SignAt(position) == '-' ? '-' : ' ';
         if (string.CompareOrdinal(_source, position + (sign == '-' ? 1 : 0), "%}", 0, 2) != 0)
             return false;
@@ -183,10 +128,10 @@ internal sealed class JinjaLexer
         for (var open = _position; (open = _source.IndexOf("{%", open, StringComparison.Ordinal)) >= 0; open++)
         {
             var sign = SignAt(open + 2);
-            var name = JinjaText.SkipSpace(_source, open + 2 + (sign == ' ' ? 0 : 1));
+            var name = WhiteSpace.SkipSpace(_source, open + 2 + (sign == ' ' ? 0 : 1));
             if (string.CompareOrdinal(_source, name, "endraw", 0, 6) != 0)
                 continue;
-            var close = JinjaText.SkipSpace(_source, name + 6);
+            var close = WhiteSpace.SkipSpace(_source, name + 6);
             var closeSign = SignAt(close);
             if (string.CompareOrdinal(_source, close + (closeSign == ' ' ? 0 : 1), "%}", 0, 2) != 0)
                 continue;
@@ -195,19 +140,19 @@ internal sealed class JinjaLexer
             TrimAfter(closeSign, trimNewline: true);
             return;
         }
-        throw JinjaErrors.Syntax("Missing end of raw directive");
+        throw Errors.Syntax("Missing end of raw directive");
     }
 
     private void ReadTag(bool isPrint)
     {
-        _tokens.Add(new JinjaToken(isPrint ? JinjaTokenKind.PrintBegin : JinjaTokenKind.BlockBegin, ""));
+        _tokens.Add(new Token(isPrint ? TokenKind.PrintBegin : TokenKind.BlockBegin, ""));
         var brackets = new Stack<char>();
         while (_position < _source.Length)
         {
             if (brackets.Count == 0 && TryCloseTag(isPrint))
                 return;
             var character = _source[_position];
-            if (JinjaText.IsSpace(character))
+            if (WhiteSpace.IsSpace(character))
                 _position++;
             else if (char.IsAsciiDigit(character))
                 ReadNumber();
@@ -228,7 +173,7 @@ internal sealed class JinjaLexer
         if (string.CompareOrdinal(_source, _position + (sign == ' ' ? 0 : 1), isPrint ? "}}" : "%}", 0, 2) != 0)
             return false;
         _position += sign == ' ' ? 2 : 3;
-        _tokens.Add(new JinjaToken(isPrint ? JinjaTokenKind.PrintEnd : JinjaTokenKind.BlockEnd, ""));
+        _tokens.Add(new Token(isPrint ? TokenKind.PrintEnd : TokenKind.BlockEnd, ""));
         TrimAfter(sign, trimNewline: !isPrint);
         return true;
     }
@@ -238,7 +183,7 @@ internal sealed class JinjaLexer
         var start = _position;
         while (_position < _source.Length && (_source[_position] == '_' || char.IsLetterOrDigit(_source[_position])))
             _position++;
-        _tokens.Add(new JinjaToken(JinjaTokenKind.Name, _source[start.._position]));
+        _tokens.Add(new Token(TokenKind.Name, _source[start.._position]));
     }
 
     private void ReadString(char quote)
@@ -248,7 +193,7 @@ internal sealed class JinjaLexer
             end += _source[end] == '\\' ? 2 : 1;
         if (end >= _source.Length)
             throw Unexpected(_source[_position]);
-        _tokens.Add(new JinjaToken(JinjaTokenKind.String, JinjaEscapes.Unescape(_source[(_position + 1)..end])));
+        _tokens.Add(new Token(TokenKind.String, EscapeSequences.Unescape(_source[(_position + 1)..end])));
         _position = end + 1;
     }
 
@@ -261,16 +206,16 @@ internal sealed class JinjaLexer
         else if (symbol is ")" or "]" or "}")
         {
             if (!brackets.TryPop(out var expected))
-                throw JinjaErrors.Syntax($"unexpected '{symbol}'");
+                throw Errors.Syntax($"unexpected '{symbol}'");
             if (expected != symbol[0])
-                throw JinjaErrors.Syntax($"unexpected '{symbol}', expected '{expected}'");
+                throw Errors.Syntax($"unexpected '{symbol}', expected '{expected}'");
         }
-        _tokens.Add(new JinjaToken(JinjaTokenKind.Operator, symbol));
+        _tokens.Add(new Token(TokenKind.Operator, symbol));
         _position += symbol.Length;
     }
 
     private TemplateException Unexpected(char character) =>
-        JinjaErrors.Syntax($"unexpected char {JinjaPrinter.ReprText(JinjaString.Literal(character.ToString()))} at {_position}");
+        Errors.Syntax($"unexpected char {Printer.ReprText(StringValue.Literal(character.ToString()))} at {_position}");
 
     private void ReadNumber()
     {
@@ -290,8 +235,8 @@ internal sealed class JinjaLexer
         else if (_source[start] == '0')
             ReadRadixOrZero(start);
         else
-            AddNumber(end, JinjaText.ParseInteger(_source[start..end].Replace("_", "", StringComparison.Ordinal), 10)
-                ?? throw JinjaErrors.Syntax("Exceeds the limit (4300 digits) for integer string conversion"));
+            AddNumber(end, Numerals.ParseInteger(_source[start..end].Replace("_", "", StringComparison.Ordinal), 10)
+                ?? throw Errors.Syntax("Exceeds the limit (4300 digits) for integer string conversion"));
     }
 
     // 0x1f, 0o17, 0b11, or zeros; other digits after a zero are a token of their own, which the parser refuses.
@@ -303,8 +248,8 @@ internal sealed class JinjaLexer
         if (radix != 10 && IsDigit(CharAt(digits)))
         {
             var end = SkipDigits(digits, IsDigit);
-            var value = JinjaText.ParseInteger(_source[digits..end].Replace("_", "", StringComparison.Ordinal), radix);
-            AddNumber(end, value ?? throw JinjaErrors.Syntax("integer literal too large"));
+            var value = Numerals.ParseInteger(_source[digits..end].Replace("_", "", StringComparison.Ordinal), radix);
+            AddNumber(end, value ?? throw Errors.Syntax("integer literal too large"));
             return;
         }
         AddNumber(SkipDigits(start, character => character == '0'), BigInteger.Zero);
@@ -312,7 +257,7 @@ internal sealed class JinjaLexer
 
     private void AddNumber(int end, object value)
     {
-        _tokens.Add(new JinjaToken(JinjaTokenKind.Number, _source[_position..end], value));
+        _tokens.Add(new Token(TokenKind.Number, _source[_position..end], value));
         _position = end;
     }
 

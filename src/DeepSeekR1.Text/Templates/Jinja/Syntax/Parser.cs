@@ -1,80 +1,83 @@
-namespace DeepSeekR1.Text.Templates;
+using DeepSeekR1.Text.Templates.Jinja.Values;
+
+namespace DeepSeekR1.Text.Templates.Jinja.Syntax;
 
 /// <summary>
-/// Builds the tree of a template: statements here, expressions in <see cref="JinjaExpressionParser"/>. One instance per source.
+/// Builds the tree of a template: statements here, expressions in <see cref="ExpressionParser"/>. One instance per source.
 /// </summary>
-internal sealed class JinjaParser
+internal sealed class Parser
 {
-    private readonly JinjaTokens _tokens;
-    private readonly JinjaExpressionParser _expressions;
+    private readonly TokenStream _tokens;
+    private readonly SpecialNames _specials = new();
+    private readonly ExpressionParser _expressions;
     private readonly Stack<string[]> _endTags = new();
     private readonly Stack<string> _openTags = new();
     private int _loopDepth;
 
-    private JinjaParser(string source)
+    private Parser(string source)
     {
-        _tokens = new JinjaTokens(JinjaLexer.Tokenize(source));
-        _expressions = new JinjaExpressionParser(_tokens);
+        _tokens = new TokenStream(Lexer.Tokenize(source));
+        _expressions = new ExpressionParser(_tokens, _specials);
     }
 
     /// <summary>The template's statements.</summary>
     /// <exception cref="TemplateException">A TemplateSyntaxError.</exception>
-    public static JinjaBody Parse(string source) => new JinjaParser(source).ParseBody([]);
+    public static Body Parse(string source) => new Parser(source).ParseBody([]);
 
     // Statements up to one of the end tags, whose name is the current token then; without end tags up to the end.
-    private JinjaBody ParseBody(string[] endTags)
+    private Body ParseBody(string[] endTags)
     {
-        JinjaRun.EnsureStack();
-        var statements = new List<JinjaStatement>();
+        Rendering.EnsureStack();
+        var statements = new List<Statement>();
         _endTags.Push(endTags);
-        for (var token = _tokens.Current; token.Kind != JinjaTokenKind.End; token = _tokens.Current)
+        for (var token = _tokens.Current; token.Kind != TokenKind.End; token = _tokens.Current)
         {
             _tokens.Advance();
-            if (token.Kind == JinjaTokenKind.Data)
-                statements.Add(new JinjaData(token.Text));
-            else if (token.Kind == JinjaTokenKind.PrintBegin)
+            if (token.Kind == TokenKind.Data)
+                statements.Add(new DataStatement(token.Text));
+            else if (token.Kind == TokenKind.PrintBegin)
             {
-                statements.Add(new JinjaPrint(_expressions.ParseTuple()));
-                _tokens.Expect(JinjaTokenKind.PrintEnd);
+                statements.Add(new PrintStatement(_expressions.ParseTuple()));
+                _tokens.Expect(TokenKind.PrintEnd);
             }
             else if (IsEndTag(endTags))
             {
                 _endTags.Pop();
-                return new JinjaBody(statements);
+                return new Body(statements);
             }
             else
             {
                 statements.Add(ParseStatement());
-                _tokens.Expect(JinjaTokenKind.BlockEnd);
+                _tokens.Expect(TokenKind.BlockEnd);
             }
         }
         if (endTags.Length > 0)
             throw UnexpectedEnd(null);
-        return new JinjaBody(statements);
+        return new Body(statements);
     }
 
-    private bool IsEndTag(string[] endTags) => _tokens.Current.Kind == JinjaTokenKind.Name && endTags.Contains(_tokens.Current.Text);
+    private bool IsEndTag(string[] endTags) => _tokens.Current.Kind == TokenKind.Name && endTags.Contains(_tokens.Current.Text);
 
     // The body behind the rest of an opening tag, without consuming the end tag's name.
-    private JinjaBody ParseBlock(params string[] endTags)
+    private Body ParseBlock(params string[] endTags)
     {
         _tokens.SkipOperator(":");
-        _tokens.Expect(JinjaTokenKind.BlockEnd);
+        _tokens.Expect(TokenKind.BlockEnd);
         return ParseBody(endTags);
     }
 
-    private JinjaBody ParseBlockAndEnd(string endTag)
+    private Body ParseBlockAndEnd(string endTag)
     {
         var body = ParseBlock(endTag);
         _tokens.Advance();
         return body;
     }
 
-    private JinjaStatement ParseStatement()
+    private Statement ParseStatement()
     {
         var token = _tokens.Current;
-        if (token.Kind != JinjaTokenKind.Name)
-            throw JinjaErrors.Syntax("tag name expected");
+        if (token.Kind != TokenKind.Name)
+            throw Errors.Syntax("tag name expected");
         _openTags.Push(token.Text);
         _tokens.Advance();
         var statement = ParseTag(token.Text);
@@ -82,7 +85,7 @@ internal sealed class JinjaParser
         return statement;
     }
 
-    private JinjaStatement ParseTag(string tag)
+    private Statement ParseTag(string tag)
     {
         switch (tag)
         {
@@ -103,97 +106,97 @@ internal sealed class JinjaParser
             case "print":
                 return ParsePrint();
             case "generation":
-                return new JinjaScoped(OutsideLoops(() => ParseBlockAndEnd("endgeneration")));
+                return new ScopedStatement(OutsideLoops(() => ParseBlockAndEnd("endgeneration")));
             case "block":
                 return ParseNamedBlock();
             case "break" or "continue":
                 if (_loopDepth == 0)
                     throw new TemplateException("SyntaxError", tag == "break" ? "'break' outside loop" : "'continue' not properly in loop");
-                return new JinjaJump(tag == "break" ? JinjaFlow.Break : JinjaFlow.Continue);
+                return new JumpStatement(tag == "break" ? Flow.Break : Flow.Continue);
             case "include" or "import" or "from" or "extends":
-                while (_tokens.Current.Kind is not (JinjaTokenKind.BlockEnd or JinjaTokenKind.End))
+                while (_tokens.Current.Kind is not (TokenKind.BlockEnd or TokenKind.End))
                     _tokens.Advance();
-                return new JinjaLoaderStatement();
+                return new LoaderStatement();
             default:
                 _openTags.Pop();
                 throw UnexpectedEnd(tag);
         }
     }
 
-    private JinjaFor ParseFor()
+    private ForStatement ParseFor()
     {
-        var storesBefore = _expressions.StoresOfLoop;
+        var storesBefore = _specials.LoopStores;
         var target = _expressions.ParseTarget(isLoop: true);
         _tokens.ExpectName("in");
         var iterable = _expressions.ParseTuple(withConditional: false, endName: "recursive");
         var test = _tokens.SkipName("if") ? _expressions.ParseExpression() : null;
         var isRecursive = _tokens.SkipName("recursive");
-        var readsBefore = _expressions.ReadsOf("loop");
+        var readsBefore = _specials.ReadsOf("loop");
         _loopDepth++;
         var body = ParseBlock("endfor", "else");
         _loopDepth--;
-        var usesLoop = _expressions.ReadsOf("loop") > readsBefore;
+        var usesLoop = _specials.ReadsOf("loop") > readsBefore;
         var hasElse = _tokens.Current.Text == "else";
         _tokens.Advance();
-        var otherwise = hasElse ? ParseBlockAndEnd("endfor") : new JinjaBody([]);
-        if (_expressions.StoresOfLoop > storesBefore)
+        var otherwise = hasElse ? ParseBlockAndEnd("endfor") : new Body([]);
+        if (_specials.LoopStores > storesBefore)
             throw new TemplateException("TemplateAssertionError", "Can't assign to special loop variable in for-loop target");
-        return new JinjaFor(target, new JinjaIteration(iterable, test, isRecursive, isRecursive || usesLoop), body, otherwise);
+        return new ForStatement(target, new Iteration(iterable, test, isRecursive, isRecursive || usesLoop), body, otherwise);
     }
 
-    private JinjaIf ParseIf()
+    private IfStatement ParseIf()
     {
         var test = _expressions.ParseTuple(withConditional: false);
         var then = ParseBlock("elif", "else", "endif");
-        var elifs = new List<JinjaIf>();
+        var elifs = new List<IfStatement>();
         while (_tokens.SkipName("elif"))
         {
             var condition = _expressions.ParseTuple(withConditional: false);
-            elifs.Add(new JinjaIf(condition, ParseBlock("elif", "else", "endif"), [], new JinjaBody([])));
+            elifs.Add(new IfStatement(condition, ParseBlock("elif", "else", "endif"), [], new Body([])));
         }
         var hasElse = _tokens.Current.Text == "else";
         _tokens.Advance();
-        return new JinjaIf(test, then, elifs, hasElse ? ParseBlockAndEnd("endif") : new JinjaBody([]));
+        return new IfStatement(test, then, elifs, hasElse ? ParseBlockAndEnd("endif") : new Body([]));
     }
 
-    private JinjaStatement ParseSet()
+    private Statement ParseSet()
     {
         var target = _expressions.ParseTarget(withNamespace: true);
         if (_tokens.SkipOperator("="))
-            return new JinjaSet(target, _expressions.ParseTuple());
-        var filter = _expressions.ParseFilters(null) as JinjaFilterCall;
-        return new JinjaSetBlock(target, filter, ParseBlockAndEnd("endset"));
+            return new SetStatement(target, _expressions.ParseTuple());
+        var filter = _expressions.ParseFilters(null) as FilterCallExpression;
+        return new SetBlockStatement(target, filter, ParseBlockAndEnd("endset"));
     }
 
-    private JinjaMacroStatement ParseMacro()
+    private MacroStatement ParseMacro()
     {
         var name = _tokens.ExpectName();
         var parameters = ParseSignature();
         var definition = ParseMacroBody(name, parameters, "endmacro");
-        return new JinjaMacroStatement(new JinjaTarget(new JinjaName(name)), definition);
+        return new MacroStatement(new AssignmentTarget(new NameExpression(name)), definition);
     }
 
-    private JinjaCallBlock ParseCallBlock()
+    private CallBlockStatement ParseCallBlock()
     {
         var parameters = _tokens.Current.IsOperator("(") ? ParseSignature() : [];
-        if (_expressions.ParseExpression() is not JinjaCall call)
-            throw JinjaErrors.Syntax("expected call");
-        return new JinjaCallBlock(call, ParseMacroBody("caller", parameters, "endcall"));
+        if (_expressions.ParseExpression() is not CallExpression call)
+            throw Errors.Syntax("expected call");
+        return new CallBlockStatement(call, ParseMacroBody("caller", parameters, "endcall"));
     }
 
-    private JinjaMacroDefinition ParseMacroBody(string name, List<(string Name, JinjaExpression? Default)> parameters, string endTag)
+    private MacroDefinition ParseMacroBody(string name, List<(string Name, Expression? Default)> parameters, string endTag)
     {
-        int caller = _expressions.ReadsOf("caller"), keyword = _expressions.ReadsOf("kwargs"), positional = _expressions.ReadsOf("varargs");
+        int caller = _specials.ReadsOf("caller"), keyword = _specials.ReadsOf("kwargs"), positional = _specials.ReadsOf("varargs");
         var body = OutsideLoops(() => ParseBlockAndEnd(endTag));
         bool IsSpecial(string special, int before) =>
-            _expressions.ReadsOf(special) > before && !parameters.Exists(parameter => parameter.Name == special);
-        var specials = new JinjaMacroSpecials(IsSpecial("caller", caller), IsSpecial("kwargs", keyword), IsSpecial("varargs", positional));
-        return new JinjaMacroDefinition(name, parameters, specials, body);
+            _specials.ReadsOf(special) > before && !parameters.Exists(parameter => parameter.Name == special);
+        var specials = new MacroSpecials(IsSpecial("caller", caller), IsSpecial("kwargs", keyword), IsSpecial("varargs", positional));
+        return new MacroDefinition(name, parameters, specials, body);
     }
 
-    private List<(string Name, JinjaExpression? Default)> ParseSignature()
+    private List<(string Name, Expression? Default)> ParseSignature()
     {
-        var parameters = new List<(string Name, JinjaExpression? Default)>();
+        var parameters = new List<(string Name, Expression? Default)>();
         _tokens.ExpectOperator("(");
         while (!_tokens.Current.IsOperator(")"))
         {
@@ -202,23 +205,23 @@ internal sealed class JinjaParser
             var name = _tokens.ExpectName();
             var value = _tokens.SkipOperator("=") ? _expressions.ParseExpression() : null;
             if (value is null && parameters.Exists(parameter => parameter.Default is not null))
-                throw JinjaErrors.Syntax("non-default argument follows default argument");
+                throw Errors.Syntax("non-default argument follows default argument");
             parameters.Add((name, value));
         }
         _tokens.Advance();
         return parameters;
     }
 
-    private JinjaFilterBlock ParseFilterBlock()
+    private FilterBlockStatement ParseFilterBlock()
     {
-        var filter = (JinjaFilterCall)_expressions.ParseFilters(null, isStarted: true)!;
-        return new JinjaFilterBlock(filter, ParseBlockAndEnd("endfilter"));
+        var filter = (FilterCallExpression)_expressions.ParseFilters(null, isStarted: true)!;
+        return new FilterBlockStatement(filter, ParseBlockAndEnd("endfilter"));
     }
 
-    private JinjaWith ParseWith()
+    private WithStatement ParseWith()
     {
-        var assignments = new List<(JinjaTarget Target, JinjaExpression Value)>();
-        while (_tokens.Current.Kind != JinjaTokenKind.BlockEnd)
+        var assignments = new List<(AssignmentTarget Target, Expression Value)>();
+        while (_tokens.Current.Kind != TokenKind.BlockEnd)
         {
             if (assignments.Count > 0)
                 _tokens.ExpectOperator(",");
@@ -226,33 +229,33 @@ internal sealed class JinjaParser
             _tokens.ExpectOperator("=");
             assignments.Add((target, _expressions.ParseExpression()));
         }
-        return new JinjaWith(assignments, ParseBlockAndEnd("endwith"));
+        return new WithStatement(assignments, ParseBlockAndEnd("endwith"));
     }
 
-    private JinjaBody ParsePrint()
+    private Body ParsePrint()
     {
-        var statements = new List<JinjaStatement>();
-        while (_tokens.Current.Kind != JinjaTokenKind.BlockEnd)
+        var statements = new List<Statement>();
+        while (_tokens.Current.Kind != TokenKind.BlockEnd)
         {
             if (statements.Count > 0)
                 _tokens.ExpectOperator(",");
-            statements.Add(new JinjaPrint(_expressions.ParseExpression()));
+            statements.Add(new PrintStatement(_expressions.ParseExpression()));
         }
-        return new JinjaBody(statements);
+        return new Body(statements);
     }
 
-    private JinjaScoped ParseNamedBlock()
+    private ScopedStatement ParseNamedBlock()
     {
         var name = _tokens.ExpectName();
         _tokens.SkipName("scoped");
         _tokens.SkipName("required");
         var body = OutsideLoops(() => ParseBlockAndEnd("endblock"));
         _tokens.SkipName(name);
-        return new JinjaScoped(body);
+        return new ScopedStatement(body);
     }
 
     // break and continue do not reach through a macro.
-    private JinjaBody OutsideLoops(Func<JinjaBody> parse)
+    private Body OutsideLoops(Func<Body> parse)
     {
         var depth = _loopDepth;
         _loopDepth = 0;
@@ -273,6 +276,6 @@ internal sealed class JinjaParser
         }
         if (_openTags.TryPeek(out var open))
             message += $" The innermost block that needs to be closed is '{open}'.";
-        return JinjaErrors.Syntax(message);
+        return Errors.Syntax(message);
     }
 }

@@ -1,21 +1,21 @@
 using System.Numerics;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Values;
 
 /// <summary>Python's arithmetic: ints of any size (up to a limit), floats, and + * % of strings and lists.</summary>
-internal static class JinjaArithmetic
+internal static class Arithmetic
 {
     /// <summary>A binary operator by its symbol.</summary>
-    public static object Apply(JinjaRun run, string symbol, object left, object right)
+    public static object Apply(Rendering run, string symbol, object left, object right)
     {
-        if (left is JinjaUndefined || right is JinjaUndefined)
-            if (symbol != "%" || left is not JinjaString)
-                throw ((left as JinjaUndefined) ?? (JinjaUndefined)right).Error();
+        if (left is UndefinedValue || right is UndefinedValue)
+            if (symbol != "%" || left is not StringValue)
+                throw ((left as UndefinedValue) ?? (UndefinedValue)right).Error();
         return symbol switch
         {
             "+" => Add(run, left, right),
             "*" => Multiply(run, left, right),
-            "%" when left is JinjaString format => JinjaFormat.Percent(run, format, right),
+            "%" when left is StringValue => Percent(run, left, right),
             _ => Numeric(symbol, left, right),
         };
     }
@@ -25,30 +25,30 @@ internal static class JinjaArithmetic
     {
         BigInteger number => symbol == "-" ? -number : number,
         double number => symbol == "-" ? -number : number,
-        bool flag => JinjaBox.Int(flag ? (symbol == "-" ? -1 : 1) : 0),
-        JinjaUndefined undefined => throw undefined.Error(),
-        _ => throw JinjaErrors.Type($"bad operand type for unary {symbol}: '{JinjaTypes.Name(value)}'"),
+        bool flag => Boxed.Int(flag ? (symbol == "-" ? -1 : 1) : 0),
+        UndefinedValue undefined => throw undefined.Error(),
+        _ => throw Errors.Type($"bad operand type for unary {symbol}: '{Protocols.TypeName(value)}'"),
     };
 
     /// <summary>left + right.</summary>
-    public static object Add(JinjaRun run, object left, object right)
+    public static object Add(Rendering run, object left, object right)
     {
         switch (left, right)
         {
-            case (JinjaString a, JinjaString b):
+            case (StringValue a, StringValue b):
                 return Concat(run, a, b);
-            case (JinjaList a, JinjaList b):
+            case (ListValue a, ListValue b):
                 run.ChargeItems(a.Items.Count + b.Items.Count);
-                return new JinjaList([.. a.Items, .. b.Items]);
-            case (JinjaTuple a, JinjaTuple b):
+                return new ListValue([.. a.Items, .. b.Items]);
+            case (TupleValue a, TupleValue b):
                 run.ChargeItems(a.Items.Count + b.Items.Count);
-                return new JinjaTuple([.. a.Items, .. b.Items]);
-            case (JinjaString, _):
-                throw JinjaErrors.Type($"can only concatenate str (not \"{JinjaTypes.Name(right)}\") to str");
-            case (JinjaList, _):
-                throw JinjaErrors.Type($"can only concatenate list (not \"{JinjaTypes.Name(right)}\") to list");
-            case (JinjaTuple, _):
-                throw JinjaErrors.Type($"can only concatenate tuple (not \"{JinjaTypes.Name(right)}\") to tuple");
+                return new TupleValue([.. a.Items, .. b.Items]);
+            case (StringValue, _):
+                throw Errors.Type($"can only concatenate str (not \"{Protocols.TypeName(right)}\") to str");
+            case (ListValue, _):
+                throw Errors.Type($"can only concatenate list (not \"{Protocols.TypeName(right)}\") to list");
+            case (TupleValue, _):
+                throw Errors.Type($"can only concatenate tuple (not \"{Protocols.TypeName(right)}\") to tuple");
             default:
                 return Numeric("+", left, right);
         }
@@ -61,53 +61,57 @@ internal static class JinjaArithmetic
         bool flag => flag ? 1 : 0,
         _ => (double)(BigInteger)value is var number && double.IsFinite(number)
             ? number
-            : throw JinjaErrors.Overflow("int too large to convert to float"),
+            : throw Errors.Overflow("int too large to convert to float"),
     };
 
-    private static JinjaString Concat(JinjaRun run, JinjaString left, JinjaString right)
+    private static StringValue Concat(Rendering run, StringValue left, StringValue right)
     {
         if (left.IsMarkup || right.IsMarkup)
-            return Concat(run, JinjaHtml.Escape(run, left).AsMarkup(false), JinjaHtml.Escape(run, right).AsMarkup(false)).AsMarkup(true);
+            return Concat(run, Html.Escape(run, left).AsMarkup(false), Html.Escape(run, right).AsMarkup(false)).AsMarkup(true);
         if (left.Text.Length == 0)
             return right;
-        return right.Text.Length == 0 ? left : new JinjaStringBuilder(run).Append(left).Append(right).Build();
+        return right.Text.Length == 0 ? left : new StringValueBuilder(run).Append(left).Append(right).Build();
     }
 
-    private static object Multiply(JinjaRun run, object left, object right)
+    private static object Multiply(Rendering run, object left, object right)
     {
         var (sequence, count) = left is BigInteger or bool ? (right, left) : (left, right);
-        if (sequence is not (JinjaString or JinjaList or JinjaTuple))
+        if (sequence is not (StringValue or ListValue or TupleValue))
             return Numeric("*", left, right);
         if (count is not (BigInteger or bool))
-            throw JinjaErrors.Type($"can't multiply sequence by non-int of type '{JinjaTypes.Name(count)}'");
-        var times = Math.Max(0, JinjaTypes.Clamp(count));
-        if (sequence is JinjaString text)
+            throw Errors.Type($"can't multiply sequence by non-int of type '{Protocols.TypeName(count)}'");
+        var times = Math.Max(0, Protocols.Clamp(count));
+        if (sequence is StringValue text)
             return Repeat(run, text, times);
-        var items = sequence is JinjaList list ? list.Items : ((JinjaTuple)sequence).Items;
+        var items = sequence is ListValue list ? list.Items : ((TupleValue)sequence).Items;
         run.ChargeItems((long)items.Count * times);
         object[] repeated = [.. Enumerable.Repeat(items, items.Count == 0 ? 0 : times).SelectMany(copy => copy)];
-        return sequence is JinjaList ? new JinjaList(repeated) : new JinjaTuple(repeated);
+        return sequence is ListValue ? new ListValue(repeated) : new TupleValue(repeated);
     }
 
-    private static JinjaString Repeat(JinjaRun run, JinjaString text, int times)
+    private static StringValue Repeat(Rendering run, StringValue text, int times)
     {
         run.ChargeText(0, (long)text.Text.Length * times);
-        var builder = new JinjaStringBuilder(run);
+        var builder = new StringValueBuilder(run);
         for (var copy = 0; copy < times && text.Text.Length > 0; copy++)
             builder.Append(text);
         return builder.Build().AsMarkup(text.IsMarkup);
     }
 
+    // As in Python this is a method of str; the library has it.
+    private static object Percent(Rendering run, object format, object values) =>
+        run.BuiltIns.Method(format, "__mod__")?.Call(run, new Arguments([values], [])) ?? Numeric("%", format, values);
+
     private static object Numeric(string symbol, object left, object right)
     {
-        if (!JinjaOperators.IsNumber(left) || !JinjaOperators.IsNumber(right))
-            throw JinjaErrors.Type($"unsupported operand type(s) for {(symbol == "**" ? "** or pow()" : symbol)}: "
-                + $"'{JinjaTypes.Name(left)}' and '{JinjaTypes.Name(right)}'");
+        if (!Comparison.IsNumber(left) || !Comparison.IsNumber(right))
+            throw Errors.Type($"unsupported operand type(s) for {(symbol == "**" ? "** or pow()" : symbol)}: "
+                + $"'{Protocols.TypeName(left)}' and '{Protocols.TypeName(right)}'");
         if (symbol == "/")
             return Divide(left, right);
         return left is double || right is double
             ? Floats(symbol, ToDouble(left), ToDouble(right))
-            : Integers(symbol, JinjaTypes.ToInteger(left), JinjaTypes.ToInteger(right));
+            : Integers(symbol, Protocols.ToInteger(left), Protocols.ToInteger(right));
     }
 
     private static object Integers(string symbol, BigInteger left, BigInteger right)
@@ -119,7 +123,7 @@ internal static class JinjaArithmetic
             case "-":
                 return Checked(left - right);
             case "*":
-                return left.GetBitLength() + right.GetBitLength() > JinjaRun.MaxIntegerBits ? throw TooLarge() : left * right;
+                return left.GetBitLength() + right.GetBitLength() > Rendering.MaxIntegerBits ? throw TooLarge() : left * right;
             case "**":
                 return Power(left, right);
             default:
@@ -137,12 +141,12 @@ internal static class JinjaArithmetic
             return Floats("**", ToDouble(left), ToDouble(right));
         if (BigInteger.Abs(left) <= BigInteger.One)
             return left.Sign < 0 && right.IsEven ? BigInteger.One : right.IsZero ? BigInteger.One : left;
-        return left.GetBitLength() * right > JinjaRun.MaxIntegerBits ? throw TooLarge() : BigInteger.Pow(left, (int)right);
+        return left.GetBitLength() * right > Rendering.MaxIntegerBits ? throw TooLarge() : BigInteger.Pow(left, (int)right);
     }
 
     private static object Divide(object left, object right)
     {
-        if (right is not double && JinjaTypes.ToInteger(right).IsZero)
+        if (right is not double && Protocols.ToInteger(right).IsZero)
             throw ZeroDivision(left is double ? "float division by zero" : "division by zero");
         return right is double and 0 ? throw ZeroDivision("float division by zero") : ToDouble(left) / ToDouble(right);
     }
@@ -181,17 +185,17 @@ internal static class JinjaArithmetic
         if (left == 0 && right < 0)
             throw ZeroDivision("0.0 cannot be raised to a negative power");
         if (left < 0 && double.IsFinite(right) && !double.IsInteger(right))
-            throw JinjaErrors.Value("complex numbers are not supported");
+            throw Errors.Value("complex numbers are not supported");
         var result = Math.Pow(left, right);
         return double.IsInfinity(result) && double.IsFinite(left) && double.IsFinite(right)
-            ? throw JinjaErrors.Overflow("(34, 'Numerical result out of range')")
+            ? throw Errors.Overflow("(34, 'Numerical result out of range')")
             : result;
     }
 
-    private static BigInteger Checked(BigInteger value) => value.GetBitLength() > JinjaRun.MaxIntegerBits ? throw TooLarge() : value;
+    private static BigInteger Checked(BigInteger value) => value.GetBitLength() > Rendering.MaxIntegerBits ? throw TooLarge() : value;
 
     private static TemplateException ZeroDivision(string message) => new("ZeroDivisionError", message);
 
     private static TemplateException TooLarge() =>
-        JinjaErrors.Overflow($"An integer of the template would have more than {JinjaRun.MaxIntegerBits} bits.");
+        Errors.Overflow($"An integer of the template would have more than {Rendering.MaxIntegerBits} bits.");
 }

@@ -1,24 +1,24 @@
 using System.Numerics;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Values;
 
 /// <summary>Python's operators.</summary>
-internal static class JinjaOperators
+internal static class Comparison
 {
     /// <summary>left == right.</summary>
     public static bool AreEqual(object left, object right)
     {
-        JinjaRun.EnsureStack();
+        Rendering.EnsureStack();
         return (left, right) switch
         {
-            (JinjaString a, JinjaString b) => string.Equals(a.Text, b.Text, StringComparison.Ordinal),
-            (JinjaNone, JinjaNone) or (JinjaUndefined, JinjaUndefined) => true,
-            (JinjaList a, JinjaList b) => SameItems(a.Items, b.Items),
-            (JinjaTuple a, JinjaTuple b) => SameItems(a.Items, b.Items),
-            (JinjaDict a, JinjaDict b) => a.Count == b.Count
+            (StringValue a, StringValue b) => string.Equals(a.Text, b.Text, StringComparison.Ordinal),
+            (NoneValue, NoneValue) or (UndefinedValue, UndefinedValue) => true,
+            (ListValue a, ListValue b) => SameItems(a.Items, b.Items),
+            (TupleValue a, TupleValue b) => SameItems(a.Items, b.Items),
+            (DictValue a, DictValue b) => a.Count == b.Count
                 && a.Entries.All(entry => b.Find(entry.Key) is { } other && AreEqual(entry.Value, other)),
-            (JinjaRange a, JinjaRange b) => SameItems([.. a.Items], [.. b.Items]),
-            (JinjaBytes a, JinjaBytes b) => a.Bytes.AsSpan().SequenceEqual(b.Bytes),
+            (RangeValue a, RangeValue b) => SameItems([.. a.Items], [.. b.Items]),
+            (BytesValue a, BytesValue b) => a.Bytes.AsSpan().SequenceEqual(b.Bytes),
             _ => IsNumber(left) && IsNumber(right) ? CompareNumbers(left, right) == 0 : ReferenceEquals(left, right),
         };
     }
@@ -26,21 +26,21 @@ internal static class JinjaOperators
     /// <summary>left &lt; right, where <paramref name="symbol"/> names the operator in the message.</summary>
     public static bool IsLess(object left, object right, string symbol = "<", bool orEqual = false)
     {
-        JinjaRun.EnsureStack();
+        Rendering.EnsureStack();
         return (left, right) switch
         {
-            (JinjaString a, JinjaString b) => CompareText(a.Text, b.Text) is var order && (order < 0 || (orEqual && order == 0)),
-            (JinjaList a, JinjaList b) => IsLessSequence(a.Items, b.Items, symbol, orEqual),
-            (JinjaTuple a, JinjaTuple b) => IsLessSequence(a.Items, b.Items, symbol, orEqual),
+            (StringValue a, StringValue b) => CompareText(a.Text, b.Text) is var order && (order < 0 || (orEqual && order == 0)),
+            (ListValue a, ListValue b) => IsLessSequence(a.Items, b.Items, symbol, orEqual),
+            (TupleValue a, TupleValue b) => IsLessSequence(a.Items, b.Items, symbol, orEqual),
             _ when IsNumber(left) && IsNumber(right) => CompareNumbers(left, right) is { } order && (order < 0 || (orEqual && order == 0)),
-            (JinjaUndefined undefined, _) => throw undefined.Error(),
-            (_, JinjaUndefined undefined) => throw undefined.Error(),
+            (UndefinedValue undefined, _) => throw undefined.Error(),
+            (_, UndefinedValue undefined) => throw undefined.Error(),
             _ => throw NotComparable(left, right, symbol),
         };
     }
 
     /// <summary>One of the comparison operators by its symbol.</summary>
-    public static bool Compare(JinjaRun run, string symbol, object left, object right) => symbol switch
+    public static bool Compare(Rendering run, string symbol, object left, object right) => symbol switch
     {
         "==" => AreEqual(left, right),
         "!=" => !AreEqual(left, right),
@@ -53,21 +53,21 @@ internal static class JinjaOperators
     };
 
     /// <summary>item in container.</summary>
-    public static bool Contains(JinjaRun run, object container, object item)
+    public static bool Contains(Rendering run, object container, object item)
     {
         switch (container)
         {
-            case JinjaString text when item is JinjaString part:
+            case StringValue text when item is StringValue part:
                 run.Charge(SearchCost(text.Text, part.Text));
                 return text.Text.Contains(part.Text, StringComparison.Ordinal);
-            case JinjaString:
-                throw JinjaErrors.Type($"'in <string>' requires string as left operand, not {JinjaTypes.Name(item)}");
-            case JinjaDict dict:
+            case StringValue:
+                throw Errors.Type($"'in <string>' requires string as left operand, not {Protocols.TypeName(item)}");
+            case DictValue dict:
                 return dict.Find(item) is not null;
-            case var _ when JinjaTypes.IsIterable(container):
-                return JinjaTypes.Iterate(container).Any(candidate => IsSame(run, candidate, item));
+            case var _ when Protocols.IsIterable(container):
+                return Protocols.Iterate(container).Any(candidate => IsSame(run, candidate, item));
             default:
-                throw JinjaErrors.Type($"argument of type '{JinjaTypes.Name(container)}' is not iterable");
+                throw Errors.Type($"argument of type '{Protocols.TypeName(container)}' is not iterable");
         }
     }
 
@@ -88,7 +88,7 @@ internal static class JinjaOperators
     /// <summary>True for int, float and bool.</summary>
     public static bool IsNumber(object value) => value is BigInteger or double or bool;
 
-    private static bool IsSame(JinjaRun run, object candidate, object item)
+    private static bool IsSame(Rendering run, object candidate, object item)
     {
         run.Charge(16);
         return ReferenceEquals(candidate, item) || AreEqual(candidate, item);
@@ -96,8 +96,8 @@ internal static class JinjaOperators
 
     private static bool IsGreater(object left, object right, string symbol, bool orEqual)
     {
-        if (left is JinjaUndefined || right is JinjaUndefined)
-            throw ((left as JinjaUndefined) ?? (JinjaUndefined)right).Error();
+        if (left is UndefinedValue || right is UndefinedValue)
+            throw ((left as UndefinedValue) ?? (UndefinedValue)right).Error();
         if (IsNumber(left) && IsNumber(right))
             return CompareNumbers(left, right) is { } order && (order > 0 || (orEqual && order == 0));
         if (left.GetType() != right.GetType())
@@ -105,8 +105,8 @@ internal static class JinjaOperators
         return IsLess(right, left, symbol, orEqual);
     }
 
-    private static TemplateException NotComparable(object left, object right, string symbol) => JinjaErrors.Type(
-        $"'{symbol}' not supported between instances of '{JinjaTypes.Name(left)}' and '{JinjaTypes.Name(right)}'");
+    private static TemplateException NotComparable(object left, object right, string symbol) => Errors.Type(
+        $"'{symbol}' not supported between instances of '{Protocols.TypeName(left)}' and '{Protocols.TypeName(right)}'");
 
     private static bool SameItems(IReadOnlyList<object> left, IReadOnlyList<object> right)
     {
@@ -130,12 +130,12 @@ internal static class JinjaOperators
     private static int? CompareNumbers(object left, object right)
     {
         if (left is not double && right is not double)
-            return JinjaTypes.ToInteger(left).CompareTo(JinjaTypes.ToInteger(right));
+            return Protocols.ToInteger(left).CompareTo(Protocols.ToInteger(right));
         if (left is double a && right is double b)
             return double.IsNaN(a) || double.IsNaN(b) ? null : a.CompareTo(b);
         return left is double number
-            ? CompareMixed(number, JinjaTypes.ToInteger(right))
-            : -CompareMixed((double)right, JinjaTypes.ToInteger(left));
+            ? CompareMixed(number, Protocols.ToInteger(right))
+            : -CompareMixed((double)right, Protocols.ToInteger(left));
     }
 
     private static int? CompareMixed(double left, BigInteger right)

@@ -1,14 +1,14 @@
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Values;
 
 /// <summary>Escaping for HTML, which the filters safe and escape bring in even though prompts are not HTML.</summary>
-internal static class JinjaHtml
+internal static class Html
 {
     /// <summary>The string as Markup: as it is when it is marked already, else with &amp; &lt; &gt; and quotes escaped.</summary>
-    public static JinjaString Escape(JinjaRun run, JinjaString value)
+    public static StringValue Escape(Rendering run, StringValue value)
     {
         if (value.IsMarkup || value.Text.AsSpan().IndexOfAny("&<>'\"") < 0)
             return value.AsMarkup(true);
-        var builder = new JinjaStringBuilder(run);
+        var builder = new StringValueBuilder(run);
         for (var offset = 0; offset < value.Text.Length; offset++)
             if (EscapeOf(value.Text[offset]) is { } escape)
                 builder.Append(escape, value.IsRequestAt(offset));

@@ -1,33 +1,12 @@
 using System.Globalization;
 using System.Numerics;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Values;
 
-/// <summary>Python's view of characters, and of numbers written as text.</summary>
-internal static class JinjaText
+/// <summary>Numbers written as text, as Python reads them.</summary>
+internal static class Numerals
 {
     private const int MaxDigits = 4300;
-
-    /// <summary>str.isspace: Unicode white space and the separators 1C to 1F.</summary>
-    public static bool IsSpace(char character) => character is >= '\t' and <= '\r' or >= '\u001c' and <= ' '
-        || (character >= '\u0085' && char.IsWhiteSpace(character));
-
-    /// <summary>First offset at or after <paramref name="position"/> that is not white space.</summary>
-    public static int SkipSpace(string text, int position)
-    {
-        while (position < text.Length && IsSpace(text[position]))
-            position++;
-        return position;
-    }
-
-    /// <summary>Offset behind the last character that is not white space.</summary>
-    public static int TrimmedEnd(string text)
-    {
-        var end = text.Length;
-        while (end > 0 && IsSpace(text[end - 1]))
-            end--;
-        return end;
-    }
 
     /// <summary>Python's int(text, radix) for an unsigned run of digits; null when it is none or too long.</summary>
     public static BigInteger? ParseInteger(string digits, int radix)
@@ -52,7 +31,7 @@ internal static class JinjaText
     /// <summary>Python's int(text, radix): blanks around, sign, prefix and single underscores; null when it is none.</summary>
     public static BigInteger? ParseSignedInteger(string text, int radix)
     {
-        var digits = text[SkipSpace(text, 0)..Math.Max(SkipSpace(text, 0), TrimmedEnd(text))];
+        var digits = text[WhiteSpace.SkipSpace(text, 0)..Math.Max(WhiteSpace.SkipSpace(text, 0), WhiteSpace.TrimmedEnd(text))];
         var isNegative = digits.StartsWith('-');
         if (isNegative || digits.StartsWith('+'))
             digits = digits[1..];
@@ -68,8 +47,8 @@ internal static class JinjaText
     /// <summary>Python's float(text); null when it is none.</summary>
     public static double? ParseFloat(string text)
     {
-        var start = SkipSpace(text, 0);
-        var number = text[start..Math.Max(start, TrimmedEnd(text))].ToLowerInvariant();
+        var start = WhiteSpace.SkipSpace(text, 0);
+        var number = text[start..Math.Max(start, WhiteSpace.TrimmedEnd(text))].ToLowerInvariant();
         var plain = number.TrimStart('+', '-');
         if (number.Length - plain.Length <= 1 && plain is "inf" or "infinity" or "nan")
             return plain == "nan" ? double.NaN : number[0] == '-' ? double.NegativeInfinity : double.PositiveInfinity;

@@ -2,33 +2,33 @@ using System.Globalization;
 using System.Numerics;
 using System.Text;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Values;
 
 /// <summary>Python's str() and repr(). Characters of a string keep their origin, everything around them is literal.</summary>
-internal static class JinjaPrinter
+internal static class Printer
 {
     // Python 3.11 refuses to print longer integers.
     private const int MaxDigits = 4300;
 
     /// <summary>str(value).</summary>
-    public static JinjaString Str(JinjaRun run, object value) => value switch
+    public static StringValue Str(Rendering run, object value) => value switch
     {
-        JinjaString text => text,
-        JinjaUndefined => JinjaString.Empty,
-        JinjaList or JinjaTuple or JinjaDict or JinjaDictView or JinjaNamespace => Repr(run, value),
-        _ => JinjaString.Of(Scalar(value), value is JinjaBytes { FromRequest: true }),
+        StringValue text => text,
+        UndefinedValue => StringValue.Empty,
+        ListValue or TupleValue or DictValue or DictView or NamespaceValue => Repr(run, value),
+        _ => StringValue.Of(Scalar(value), value is BytesValue { FromRequest: true }),
     };
 
     /// <summary>repr(value).</summary>
-    public static JinjaString Repr(JinjaRun run, object value)
+    public static StringValue Repr(Rendering run, object value)
     {
-        var builder = new JinjaStringBuilder(run);
+        var builder = new StringValueBuilder(run);
         WriteRepr(run, builder, value);
         return builder.Build();
     }
 
     /// <summary>repr of a name or index for a message.</summary>
-    public static string ReprText(object value) => Repr(new JinjaRun(new Dictionary<string, object>(), TimeProvider.System), value).Text;
+    public static string ReprText(object value) => Repr(new Rendering(BuiltIns.None, TimeProvider.System), value).Text;
 
     /// <summary>repr(float): the shortest text that reads back, exponents from 1e16 and below 1e-4.</summary>
     public static string Float(double value)
@@ -47,58 +47,58 @@ internal static class JinjaPrinter
     {
         var text = value.ToString(CultureInfo.InvariantCulture);
         if (text.Length > MaxDigits + (value.Sign < 0 ? 1 : 0))
-            throw JinjaErrors.Value($"Exceeds the limit ({MaxDigits} digits) for integer string conversion");
+            throw Errors.Value($"Exceeds the limit ({MaxDigits} digits) for integer string conversion");
         return text;
     }
 
     private static string Scalar(object value) => value switch
     {
-        JinjaNone => "None",
+        NoneValue => "None",
         bool flag => flag ? "True" : "False",
         BigInteger number => Integer(number),
         double number => Float(number),
-        JinjaRange range => range.Step.IsOne
+        RangeValue range => range.Step.IsOne
             ? $"range({range.Start}, {range.Stop})"
             : $"range({range.Start}, {range.Stop}, {range.Step})",
-        JinjaBytes bytes => BytesRepr(bytes.Bytes),
-        JinjaUndefined => "Undefined",
-        JinjaLoop loop => $"<LoopContext {loop.Index}/{loop.Length}>",
-        JinjaMacro macro => $"<Macro '{macro.Name}'>",
-        _ => $"<{JinjaTypes.Name(value)} object>",
+        BytesValue bytes => BytesRepr(bytes.Bytes),
+        UndefinedValue => "Undefined",
+        LoopContext loop => $"<LoopContext {loop.Index}/{loop.Length}>",
+        Macro macro => $"<Macro '{macro.Name}'>",
+        _ => $"<{Protocols.TypeName(value)} object>",
     };
 
-    private static void WriteRepr(JinjaRun run, JinjaStringBuilder builder, object value)
+    private static void WriteRepr(Rendering run, StringValueBuilder builder, object value)
     {
-        JinjaRun.EnsureStack();
+        Rendering.EnsureStack();
         switch (value)
         {
-            case JinjaString text:
+            case StringValue text:
                 WriteString(builder, text);
                 break;
-            case JinjaList list:
+            case ListValue list:
                 WriteItems(run, builder, "[", list.Items, "]");
                 break;
-            case JinjaTuple tuple:
+            case TupleValue tuple:
                 WriteItems(run, builder, "(", tuple.Items, tuple.Items.Count == 1 ? ",)" : ")");
                 break;
-            case JinjaDict dict:
+            case DictValue dict:
                 WritePairs(run, builder, dict.Entries);
                 break;
-            case JinjaDictView view:
+            case DictView view:
                 WriteItems(run, builder, view.Kind + "([", view.Items, "])");
                 break;
-            case JinjaNamespace space:
+            case NamespaceValue space:
                 builder.Append("<Namespace ");
                 WritePairs(run, builder, space.Attributes);
                 builder.Append(">");
                 break;
             default:
-                builder.Append(Scalar(value), value is JinjaBytes { FromRequest: true });
+                builder.Append(Scalar(value), value is BytesValue { FromRequest: true });
                 break;
         }
     }
 
-    private static void WriteItems(JinjaRun run, JinjaStringBuilder builder, string open, IEnumerable<object> items, string close)
+    private static void WriteItems(Rendering run, StringValueBuilder builder, string open, IEnumerable<object> items, string close)
     {
         builder.Append(open);
         var separator = "";
@@ -111,7 +111,7 @@ internal static class JinjaPrinter
         builder.Append(close);
     }
 
-    private static void WritePairs(JinjaRun run, JinjaStringBuilder builder, IEnumerable<KeyValuePair<object, object>> pairs)
+    private static void WritePairs(Rendering run, StringValueBuilder builder, IEnumerable<KeyValuePair<object, object>> pairs)
     {
         builder.Append("{");
         var separator = "";
@@ -127,14 +127,14 @@ internal static class JinjaPrinter
     }
 
     // Single quotes unless the text has some and no double ones; what cannot be printed is escaped.
-    private static void WriteString(JinjaStringBuilder builder, JinjaString value)
+    private static void WriteString(StringValueBuilder builder, StringValue value)
     {
         var text = value.Text;
         var quote = text.Contains('\'') && !text.Contains('"') ? '"' : '\'';
         builder.Append(value.IsMarkup ? $"Markup({quote}" : $"{quote}");
         for (var offset = 0; offset < text.Length;)
         {
-            var width = JinjaString.WidthAt(text, offset);
+            var width = StringValue.WidthAt(text, offset);
             if (EscapeOf(text, offset, quote) is { } escape)
                 builder.Append(escape, value.IsRequestAt(offset));
             else
@@ -151,9 +151,9 @@ internal static class JinjaPrinter
             return character == '\\' || character == quote ? $"\\{character}" : null;
         if (character is '\n' or '\r' or '\t')
             return character switch { '\n' => "\\n", '\r' => "\\r", _ => "\\t" };
-        if (IsPrintable(JinjaString.CategoryAt(text, offset)))
+        if (IsPrintable(StringValue.CategoryAt(text, offset)))
             return null;
-        var code = JinjaString.CodePointAt(text, offset);
+        var code = StringValue.CodePointAt(text, offset);
         return code < 0x100 ? $"\\x{code:x2}" : code < 0x10000 ? $"\\u{code:x4}" : $"\\U{code:x8}";
     }
 

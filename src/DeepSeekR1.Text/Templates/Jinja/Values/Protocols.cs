@@ -1,30 +1,35 @@
 using System.Numerics;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Values;
 
 /// <summary>What Python's built-in protocols say about a value: its type name, truth, length and items.</summary>
-internal static class JinjaTypes
+/// <remarks>
+/// Values are plain objects: <see cref="NoneValue"/>, bool, BigInteger (Python's int), double, <see cref="StringValue"/> and the other
+/// classes of this folder. C#'s null is never a value; it means "not assigned" or "not given". Nothing that a template can reach changes,
+/// except namespaces, iterators and cyclers.
+/// </remarks>
+internal static class Protocols
 {
     /// <summary>Name of the Python type.</summary>
-    public static string Name(object value) => value switch
+    public static string TypeName(object value) => value switch
     {
-        JinjaNone => "NoneType",
+        NoneValue => "NoneType",
         bool => "bool",
         BigInteger => "int",
         double => "float",
-        JinjaString text => text.IsMarkup ? "Markup" : "str",
-        JinjaList => "list",
-        JinjaTuple => "tuple",
-        JinjaDict => "dict",
-        JinjaDictView view => view.Kind,
-        JinjaRange => "range",
-        JinjaIterator iterator => iterator.TypeName,
-        JinjaBytes => "bytes",
-        JinjaUndefined => "Undefined",
-        JinjaNamespace => "Namespace",
-        JinjaLoop => "LoopContext",
-        JinjaCallable callable => callable.TypeName,
-        JinjaCycler => "Cycler",
+        StringValue text => text.IsMarkup ? "Markup" : "str",
+        ListValue => "list",
+        TupleValue => "tuple",
+        DictValue => "dict",
+        DictView view => view.Kind,
+        RangeValue => "range",
+        IteratorValue iterator => iterator.TypeName,
+        BytesValue => "bytes",
+        UndefinedValue => "Undefined",
+        NamespaceValue => "Namespace",
+        LoopContext => "LoopContext",
+        Callable callable => callable.TypeName,
+        Cycler => "Cycler",
         _ => value.GetType().Name,
     };
 
@@ -32,52 +37,52 @@ internal static class JinjaTypes
     public static bool IsTrue(object value) => value switch
     {
         bool flag => flag,
-        JinjaString text => text.Text.Length > 0,
+        StringValue text => text.Text.Length > 0,
         BigInteger number => !number.IsZero,
         double number => number != 0,
-        JinjaNone or JinjaUndefined => false,
+        NoneValue or UndefinedValue => false,
         _ => LengthOrNull(value) is not 0,
     };
 
     /// <summary>Python's len(value).</summary>
     public static int Length(object value) =>
-        LengthOrNull(value) ?? throw JinjaErrors.Type($"object of type '{Name(value)}' has no len()");
+        LengthOrNull(value) ?? throw Errors.Type($"object of type '{TypeName(value)}' has no len()");
 
     /// <summary>Python's len(value); null for types without a length.</summary>
     public static int? LengthOrNull(object value) => value switch
     {
-        JinjaString text => text.Length,
-        JinjaList list => list.Items.Count,
-        JinjaTuple tuple => tuple.Items.Count,
-        JinjaDict dict => dict.Count,
-        JinjaDictView view => view.Dict.Count,
-        JinjaRange range => range.Count,
-        JinjaBytes bytes => bytes.Bytes.Length,
-        JinjaLoop loop => loop.Length,
-        JinjaUndefined => 0,
+        StringValue text => text.Length,
+        ListValue list => list.Items.Count,
+        TupleValue tuple => tuple.Items.Count,
+        DictValue dict => dict.Count,
+        DictView view => view.Dict.Count,
+        RangeValue range => range.Count,
+        BytesValue bytes => bytes.Bytes.Length,
+        LoopContext loop => loop.Length,
+        UndefinedValue => 0,
         _ => null,
     };
 
     /// <summary>True when <see cref="Iterate"/> would work.</summary>
-    public static bool IsIterable(object value) => value is JinjaIterator or not JinjaLoop && LengthOrNull(value) is not null;
+    public static bool IsIterable(object value) => value is IteratorValue or not LoopContext && LengthOrNull(value) is not null;
 
     /// <summary>Python's iter(value): strings give code points, dicts their keys.</summary>
     public static IEnumerable<object> Iterate(object value) => value switch
     {
-        JinjaString text => text.CodePoints(),
-        JinjaList list => list.Items,
-        JinjaTuple tuple => tuple.Items,
-        JinjaDict dict => dict.Keys,
-        JinjaDictView view => view.Items,
-        JinjaRange range => range.Items,
-        JinjaIterator iterator => iterator.Remaining(),
-        JinjaBytes bytes => bytes.Bytes.Select(item => JinjaBox.Int(item)),
-        JinjaUndefined => [],
-        _ => throw JinjaErrors.Type($"'{Name(value)}' object is not iterable"),
+        StringValue text => text.CodePoints(),
+        ListValue list => list.Items,
+        TupleValue tuple => tuple.Items,
+        DictValue dict => dict.Keys,
+        DictView view => view.Items,
+        RangeValue range => range.Items,
+        IteratorValue iterator => iterator.Remaining(),
+        BytesValue bytes => bytes.Bytes.Select(item => Boxed.Int(item)),
+        UndefinedValue => [],
+        _ => throw Errors.Type($"'{TypeName(value)}' object is not iterable"),
     };
 
     /// <summary>The items as a list of their own, paid for.</summary>
-    public static List<object> ToList(JinjaRun run, object value)
+    public static List<object> ToList(Rendering run, object value)
     {
         var items = new List<object>(LengthOrNull(value) ?? 0);
         foreach (var item in Iterate(value))
@@ -93,7 +98,7 @@ internal static class JinjaTypes
     {
         BigInteger number => number,
         bool flag => flag ? BigInteger.One : BigInteger.Zero,
-        _ => throw JinjaErrors.Type($"'{Name(value)}' object cannot be interpreted as an integer"),
+        _ => throw Errors.Type($"'{TypeName(value)}' object cannot be interpreted as an integer"),
     };
 
     /// <summary>An int argument that must fit a machine word.</summary>
@@ -102,12 +107,12 @@ internal static class JinjaTypes
         var number = ToInteger(value);
         return number >= int.MinValue && number <= int.MaxValue
             ? (int)number
-            : throw JinjaErrors.Overflow("Python int too large to convert to C ssize_t");
+            : throw Errors.Overflow("Python int too large to convert to C ssize_t");
     }
 
     /// <summary>An int argument limited to the range of int: counts and slice bounds, where "far" is all that matters.</summary>
     public static int Clamp(object value) => (int)BigInteger.Max(-int.MaxValue, BigInteger.Min(int.MaxValue, ToInteger(value)));
 
     /// <summary>A str argument.</summary>
-    public static JinjaString ToText(object value) => value as JinjaString ?? throw JinjaErrors.Type($"must be str, not {Name(value)}");
+    public static StringValue ToText(object value) => value as StringValue ?? throw Errors.Type($"must be str, not {TypeName(value)}");
 }

@@ -1,12 +1,12 @@
 using System.Runtime.CompilerServices;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Values;
 
 /// <summary>
-/// One rendering: its variables, its output and what it may still use up. One thread. The limits turn a hostile template into an error;
-/// an honest one uses less than a thousandth of them.
+/// One rendering as values and built-ins see it: the names they may look up, the time, and what it may still use up. One thread. The
+/// limits turn a hostile template into an error; an honest one uses less than a thousandth of them.
 /// </summary>
-internal sealed class JinjaRun(IReadOnlyDictionary<string, object> variables, TimeProvider clock)
+internal sealed class Rendering(BuiltIns builtIns, TimeProvider clock)
 {
     /// <summary>Longest string and longest output, in UTF-16 units.</summary>
     public const int MaxTextChars = 1 << 25;
@@ -19,19 +19,14 @@ internal sealed class JinjaRun(IReadOnlyDictionary<string, object> variables, Ti
 
     // Work units of one rendering: about one per character copied, 16 per statement or expression.
     private const long MaxWork = 1L << 29;
-    private const int MaxCallDepth = 256;
 
     private long _work = MaxWork;
-    private int _callDepth;
 
-    /// <summary>Receives what the template prints; replaced while a macro or a block is being captured.</summary>
-    public JinjaStringBuilder Output { get; set; } = null!;
+    /// <summary>Filters, tests, globals and methods.</summary>
+    public BuiltIns BuiltIns => builtIns;
 
     /// <summary>Source of strftime_now.</summary>
     public TimeProvider Clock => clock;
-
-    /// <summary>A variable of the context or a global of the environment; null when there is none.</summary>
-    public object? Resolve(string name) => variables.TryGetValue(name, out var value) ? value : JinjaGlobals.All.GetValueOrDefault(name);
 
     /// <summary>Uses up work; an error when none is left.</summary>
     public void Charge(long units)
@@ -51,32 +46,6 @@ internal sealed class JinjaRun(IReadOnlyDictionary<string, object> variables, Ti
     /// <summary>Uses up the work of adding items to a list or dict.</summary>
     public void ChargeItems(long count) => Charge(count * 64);
 
-    /// <summary>Renders into a fresh string.</summary>
-    public JinjaString Capture(Action body)
-    {
-        var outer = Output;
-        Output = new JinjaStringBuilder(this);
-        try
-        {
-            body();
-            return Output.Build();
-        }
-        finally
-        {
-            Output = outer;
-        }
-    }
-
-    /// <summary>Runs the body of a macro or of a recursive loop one level deeper.</summary>
-    public JinjaString CaptureCall(Action body)
-    {
-        if (++_callDepth > MaxCallDepth)
-            throw TooDeep();
-        var result = Capture(body);
-        _callDepth--;
-        return result;
-    }
-
     /// <summary>Called by everything that recurses over data or syntax: an error before the stack ends.</summary>
     public static void EnsureStack()
     {
@@ -84,5 +53,6 @@ internal sealed class JinjaRun(IReadOnlyDictionary<string, object> variables, Ti
             throw TooDeep();
     }
 
-    private static TemplateException TooDeep() => new("RecursionError", "maximum recursion depth exceeded");
+    /// <summary>The error of a recursion without end.</summary>
+    public static TemplateException TooDeep() => new("RecursionError", "maximum recursion depth exceeded");
 }

@@ -1,22 +1,21 @@
 using System.Globalization;
-using System.Text;
 
-namespace DeepSeekR1.Text.Templates;
+namespace DeepSeekR1.Text.Templates.Jinja.Values;
 
 /// <summary>
 /// A string of a template: UTF-16 text in which every character knows whether it came from a string of the request. Immutable. The
 /// origin is kept as runs; a string of one origin, the usual case, has none. Python's view (length, index, slice) counts code points.
 /// </summary>
-internal sealed class JinjaString
+internal sealed class StringValue
 {
-    public static readonly JinjaString Empty = Literal("");
+    public static readonly StringValue Empty = Literal("");
 
     // Where runs end, ascending, the last one at Text.Length; origins alternate. Null: one run.
     private readonly int[]? _ends;
     private readonly bool _first;
     private int _codePoints = -1;
 
-    private JinjaString(string text, bool first, int[]? ends, bool isMarkup)
+    private StringValue(string text, bool first, int[]? ends, bool isMarkup)
     {
         Text = text;
         _first = first;
@@ -40,26 +39,26 @@ internal sealed class JinjaString
     public int SeekCost => Length == Text.Length ? 1 : Text.Length;
 
     /// <summary>Text of the template.</summary>
-    public static JinjaString Literal(string text) => new(text, first: false, ends: null, isMarkup: false);
+    public static StringValue Literal(string text) => new(text, first: false, ends: null, isMarkup: false);
 
     /// <summary>Text of the request.</summary>
-    public static JinjaString Request(string text) => new(text, first: true, ends: null, isMarkup: false);
+    public static StringValue Request(string text) => new(text, first: true, ends: null, isMarkup: false);
 
     /// <summary>Text of one origin.</summary>
-    public static JinjaString Of(string text, bool fromRequest) => new(text, fromRequest, ends: null, isMarkup: false);
+    public static StringValue Of(string text, bool fromRequest) => new(text, fromRequest, ends: null, isMarkup: false);
 
     /// <summary>Text with runs as the builder collected them.</summary>
-    internal static JinjaString FromRuns(string text, bool first, int[]? ends) => new(text, first, ends, isMarkup: false);
+    internal static StringValue FromRuns(string text, bool first, int[]? ends) => new(text, first, ends, isMarkup: false);
 
     /// <summary>The same text with or without the HTML mark.</summary>
-    public JinjaString AsMarkup(bool isMarkup) =>
-        isMarkup == IsMarkup ? this : new JinjaString(Text, _first, _ends, isMarkup) { _codePoints = _codePoints };
+    public StringValue AsMarkup(bool isMarkup) =>
+        isMarkup == IsMarkup ? this : new StringValue(Text, _first, _ends, isMarkup) { _codePoints = _codePoints };
 
     /// <summary>Whether the character at a UTF-16 offset came from the request.</summary>
     public bool IsRequestAt(int offset) => _ends is null ? _first : _first ^ ((RunAt(offset) & 1) == 1);
 
     /// <summary>The part between two UTF-16 offsets.</summary>
-    public JinjaString Slice(int start, int end)
+    public StringValue Slice(int start, int end)
     {
         if (start == 0 && end == Text.Length)
             return this;
@@ -67,12 +66,12 @@ internal sealed class JinjaString
             return Empty.AsMarkup(IsMarkup);
         var text = Text[start..end];
         if (_ends is null)
-            return new JinjaString(text, _first, null, IsMarkup);
+            return new StringValue(text, _first, null, IsMarkup);
         int from = RunAt(start), to = RunAt(end - 1);
         var ends = from == to ? null : new int[to - from + 1];
         for (var run = from; ends is not null && run <= to; run++)
             ends[run - from] = Math.Min(_ends[run], end) - start;
-        return new JinjaString(text, _first ^ ((from & 1) == 1), ends, IsMarkup);
+        return new StringValue(text, _first ^ ((from & 1) == 1), ends, IsMarkup);
     }
 
     /// <summary>End of the run of one origin that holds the character at a UTF-16 offset.</summary>
@@ -93,7 +92,7 @@ internal sealed class JinjaString
     public int IndexOf(int offset) => Length == Text.Length ? offset : CountCodePoints(Text.AsSpan(0, offset));
 
     /// <summary>The strings of one code point each, in order, without the HTML mark.</summary>
-    public IEnumerable<JinjaString> CodePoints()
+    public IEnumerable<StringValue> CodePoints()
     {
         for (var offset = 0; offset < Text.Length;)
         {
@@ -132,72 +131,5 @@ internal sealed class JinjaString
     {
         var found = Array.BinarySearch(_ends!, offset + 1);
         return found >= 0 ? found : ~found;
-    }
-}
-
-/// <summary>
-/// Builds a <see cref="JinjaString"/> from pieces of any origin. Refuses to grow past <see cref="JinjaRun.MaxTextChars"/>.
-/// </summary>
-internal sealed class JinjaStringBuilder(JinjaRun run)
-{
-    private readonly StringBuilder _text = new();
-    private readonly List<int> _ends = [];
-    private bool _first;
-
-    /// <summary>UTF-16 units so far.</summary>
-    public int Length => _text.Length;
-
-    /// <summary>Adds text of one origin.</summary>
-    public JinjaStringBuilder Append(ReadOnlySpan<char> text, bool fromRequest = false)
-    {
-        if (text.Length == 0)
-            return this;
-        Grow(text.Length, fromRequest);
-        _text.Append(text);
-        return this;
-    }
-
-    /// <summary>Adds a string with its origins.</summary>
-    public JinjaStringBuilder Append(JinjaString value) => Append(value, 0, value.Text.Length);
-
-    /// <summary>Adds the part between two UTF-16 offsets with its origins.</summary>
-    public JinjaStringBuilder Append(JinjaString value, int start, int end)
-    {
-        while (start < end)
-        {
-            var stop = Math.Min(value.RunEnd(start), end);
-            Append(value.Text.AsSpan(start, stop - start), value.IsRequestAt(start));
-            start = stop;
-        }
-        return this;
-    }
-
-    /// <summary>The string so far.</summary>
-    public JinjaString Build() => JinjaString.FromRuns(_text.ToString(), _first, _ends.Count > 1 ? [.. _ends] : null);
-
-    /// <summary>The text so far as runs: what a rendered prompt is handed over as.</summary>
-    public List<TextSegment> ToSegments()
-    {
-        var text = _text.ToString();
-        var segments = new List<TextSegment>(_ends.Count);
-        var start = 0;
-        foreach (var end in _ends)
-        {
-            segments.Add(new TextSegment(text[start..end], _first ^ ((segments.Count & 1) == 1)));
-            start = end;
-        }
-        return segments;
-    }
-
-    private void Grow(int count, bool fromRequest)
-    {
-        run.ChargeText(_text.Length, count);
-        var end = _text.Length + count;
-        if (_ends.Count == 0)
-            _first = fromRequest;
-        if (_ends.Count > 0 && fromRequest == (_first ^ ((_ends.Count & 1) == 0)))
-            _ends[^1] = end;
-        else
-            _ends.Add(end);
     }
 }
