@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text.Json.Nodes;
 using DeepSeekR1.Text;
 using DeepSeekR1.Text.Templates;
+using DeepSeekR1.Text.Templates.Jinja.Values;
 using Xunit;
 
 namespace DeepSeekR1.Tests.Text.Templates;
@@ -181,7 +182,7 @@ public sealed class ChatTemplateTests
     [InlineData("{% if false %}{{ v | nosuch }}{% endif %}x", "x")]
     public void Render_NamesInScopes_FollowJinja2(string source, string? expected)
     {
-        var variables = new Dictionary<string, object> { ["v"] = JinjaString.Literal("given") };
+        var variables = new Dictionary<string, object> { ["v"] = StringValue.Literal("given") };
         string Run() => string.Concat(ChatTemplate.Parse(source).Render(variables).Select(segment => segment.Text));
         if (expected is null)
             Assert.Throws<TemplateException>(Run);

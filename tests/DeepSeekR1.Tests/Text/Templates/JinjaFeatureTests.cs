@@ -27,7 +27,7 @@ public sealed class JinjaFeatureTests
     private static string? Check(JsonObject line)
     {
         var variables = line["context"]!.AsObject()
-            .ToDictionary(entry => entry.Key, entry => JinjaInput.Value(entry.Value, isRequest: true));
+            .ToDictionary(entry => entry.Key, entry => TemplateVariables.Value(entry.Value, isRequest: true));
         try
         {
             var template = ChatTemplate.Parse(line["template"]!.GetValue<string>(), TemplateGoldens.Clock);
