@@ -25,9 +25,6 @@ public sealed class PagedBatch(IReadOnlyList<PagedSequence> sequences, int block
     /// <summary>Tokens per block.</summary>
     public int BlockSize { get; } = blockSize;
 
-    /// <summary>Query rows of the whole step.</summary>
-    public int TotalQueries { get; } = sequences.Sum(s => s.QueryLength);
-
     /// <summary>Slot of every row of the step, in row order: [T] on the host.</summary>
     public long[] HostSlots { get; } = SlotsOfRows(sequences, blockSize);
 

@@ -59,9 +59,6 @@ public sealed unsafe class Fp8Tensor : QuantizedTensor
     /// <summary>Rows and columns of a block.</summary>
     public (int Rows, int Columns) Block => _block;
 
-    /// <summary>Columns of the first block that lie left of this slice.</summary>
-    public int ColumnOffset => _columnOffset;
-
     /// <inheritdoc/>
     public override long Bytes => _codes.numel() + _scales.numel() * sizeof(float);
 

@@ -114,9 +114,6 @@ public sealed class GgufFile
     /// <summary>An array of integers (not uint64); an error when the key is absent.</summary>
     public IReadOnlyList<long> GetInts(string key) => GetArray<long>(key, "an array of integers");
 
-    /// <summary>An array of 32-bit floats; an error when the key is absent.</summary>
-    public IReadOnlyList<float> GetFloats(string key) => GetArray<float>(key, "an array of floats");
-
     /// <summary>A tensor by name; an error that names it when the file has none.</summary>
     public GgufTensor GetTensor(string name) =>
         _tensors.TryGetValue(name, out var tensor) ? tensor : throw Fault($"tensor '{name}'", "is missing");
