@@ -2,7 +2,10 @@ using DeepSeekR1.Compute.Kernels;
 
 namespace DeepSeekR1.Engine;
 
-/// <summary>What the user asked of the engine. Immutable; what is measured goes into <see cref="EngineFacts"/>.</summary>
+/// <summary>
+/// What the user asked of the engine. Immutable; names, ranges and help stand in <see cref="EngineOptionList"/>, what is measured goes
+/// into <see cref="EngineFacts"/>.
+/// </summary>
 public sealed record EngineOptions
 {
     /// <summary>Checkpoint folder or .gguf file.</summary>
@@ -58,8 +61,8 @@ public sealed record EngineOptions
     /// <summary>Number of KV blocks; overrides the memory size.</summary>
     public int? NumGpuBlocksOverride { get; init; }
 
-    /// <summary>Share of a GPU's memory that weights and KV cache may take, 0 to 1.</summary>
-    public double GpuMemoryUtilization { get; init; } = 0.9;
+    /// <summary>Share of a GPU's memory that weights and KV cache may take, above 0 to 1; null takes 0.9. Only with device cuda.</summary>
+    public double? GpuMemoryUtilization { get; init; }
 
     /// <summary>Requests that may wait for the engine before new ones are refused.</summary>
     public int MaxQueue { get; init; } = 4096;

@@ -20,7 +20,10 @@ public enum ReasoningField
 internal delegate LlmEngine LoadEngine(
     EngineOptions options, IProgress<LoadProgress>? progress, CancellationToken cancellation, Action<string>? log);
 
-/// <summary>What the user asked of the server. Immutable and validated by whoever made it.</summary>
+/// <summary>
+/// What the user asked of the server. Immutable and validated by whoever made it; names, ranges and help stand in
+/// <see cref="ServerOptionList"/>.
+/// </summary>
 public sealed record ServerOptions
 {
     /// <summary>What the user asked of the engine.</summary>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Engine.Options;
 using DeepSeekR1.Text.Templates;
 using DeepSeekR1.Text.Tokenization;
 
@@ -109,7 +110,7 @@ public sealed class ChatEngine : IAsyncDisposable
         }
         catch (TemplateException e)
         {
-            throw new StartupException($"The chat template is not valid: {e.Message.TrimEnd('.')}. Give another with --chat-template FILE.", e);
+            throw new StartupException($"The chat template is not valid: {e.Message.TrimEnd('.')}. Give another with {OptionText.Mark("chat-template")} FILE.", e);
         }
     }
 
@@ -125,7 +126,7 @@ public sealed class ChatEngine : IAsyncDisposable
             CheckPrompt(prompt, param);
         if ((long)prompts.Count * settings.N > _engine.MaxRequests)
             throw new InvalidRequestException(settings.N > 1 ? "n" : param, "invalid_value", string.Create(CultureInfo.InvariantCulture,
-                $"{prompts.Count} prompt(s) with {settings.N} answer(s) each are {(long)prompts.Count * settings.N} answers at once; this server holds at most {_engine.MaxRequests} (--max-num-seqs plus --max-queue). Lower n or best_of, or send several requests."));
+                $"{prompts.Count} prompt(s) with {settings.N} answer(s) each are {(long)prompts.Count * settings.N} answers at once; this server holds at most {_engine.MaxRequests} ({EngineOptionList.MaxNumSeqs} plus {EngineOptionList.MaxQueue}). Lower n or best_of, or send several requests."));
         CheckIds(settings.StopTokenIds, "stop_token_ids");
         CheckIds(settings.AllowedTokenIds ?? [], "allowed_token_ids");
         CheckIds([.. settings.LogitBias?.Keys ?? []], "logit_bias");
