@@ -150,10 +150,9 @@ public sealed class ChatEngine : IAsyncDisposable
 
     private GenerationRequest Request(string id, IReadOnlyList<int> prompt, GenerationSettings settings, ulong seed, int choice)
     {
-        var defaults = Facts.Defaults;
         int sample = choice % settings.N;
         int room = Facts.MaxModelLen - prompt.Count;
-        int maxTokens = settings.MaxTokens ?? Math.Min(room, settings.DefaultMaxTokens ?? defaults.MaxNewTokens ?? room);
+        int maxTokens = settings.MaxTokens ?? Math.Min(room, settings.DefaultMaxTokens ?? Facts.Defaults.MaxNewTokens ?? room);
         return new GenerationRequest
         {
             Id = choice == 0 ? id : string.Create(CultureInfo.InvariantCulture, $"{id}-{choice}"),
@@ -163,27 +162,13 @@ public sealed class ChatEngine : IAsyncDisposable
             Tenant = settings.Tenant,
             CacheSalt = settings.CacheSalt,
             TimeLimit = settings.TimeLimit,
-            Sampling = new SamplingParams
+            Sampling = settings.Resolve(Facts, seed, maxTokens) with
             {
-                Temperature = settings.Temperature ?? defaults.Temperature ?? 1f,
-                TopP = settings.TopP ?? defaults.TopP ?? 1f,
-                TopK = Math.Max(0, settings.TopK ?? defaults.TopK ?? 0),
-                MinP = settings.MinP ?? defaults.MinP ?? 0f,
-                Seed = seed,
                 SampleIndex = sample,
-                MaxTokens = maxTokens,
-                MinTokens = Math.Min(settings.MinTokens, maxTokens),
-                StopTokenIds = settings.IgnoreEos ? settings.StopTokenIds : [.. Facts.EosTokenIds, .. settings.StopTokenIds],
-                TopLogprobs = settings.TopLogprobs,
+                BadWords = BadWords(settings.BadWords),
 
                 // The answers of one prompt share its scores.
                 PromptLogprobs = sample == 0 ? settings.PromptLogprobs : null,
-                PresencePenalty = settings.PresencePenalty,
-                FrequencyPenalty = settings.FrequencyPenalty,
-                RepetitionPenalty = settings.RepetitionPenalty ?? defaults.RepetitionPenalty ?? 1f,
-                LogitBias = settings.LogitBias,
-                BadWords = BadWords(settings.BadWords),
-                AllowedTokenIds = settings.AllowedTokenIds,
             },
         };
     }
