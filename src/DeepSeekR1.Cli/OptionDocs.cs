@@ -19,7 +19,7 @@ internal static class OptionDocs
             # Options
 
             Made from the declarations (`ServerOptionList`, `EngineOptionList`, `EvalOptionList`, `BenchOptionList`, `PlanOptionList`, `TrainingFlags`, `ChatOptionList`).
-            After a change of theirs, write this page and the README's table anew:
+            After a change of theirs, or of the request fields, write this page, [fields.md](fields.md) and the README's table anew:
 
             ```sh
             DEEPSEEKR1_WRITE_DOCS=1 dotnet test tests/DeepSeekR1.Server.Tests -c Release --filter "FullyQualifiedName~DocsTests"

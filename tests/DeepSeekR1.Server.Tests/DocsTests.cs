@@ -1,12 +1,13 @@
 using System.Text.RegularExpressions;
 using DeepSeekR1.Cli;
+using DeepSeekR1.Server.Operations;
 using DeepSeekR1.Testing;
 using Xunit;
 
 namespace DeepSeekR1.Server.Tests;
 
 /// <summary>
-/// The tables of options are what the declarations say. With DEEPSEEKR1_WRITE_DOCS=1 these tests write the files instead.
+/// The tables of options and request fields are what the declarations say. With DEEPSEEKR1_WRITE_DOCS=1 these tests write the files instead.
 /// </summary>
 public sealed partial class DocsTests
 {
@@ -14,6 +15,9 @@ public sealed partial class DocsTests
 
     [Fact]
     public void OptionsPage_IsWhatTheDeclarationsSay() => Hold("docs/options.md", _ => OptionDocs.Page());
+
+    [Fact]
+    public void FieldsPage_IsWhatTheDeclarationsSay() => Hold("docs/fields.md", _ => FieldDocs.Page());
 
     [Fact]
     public void Readme_OptionsTable_IsWhatTheDeclarationsSay() => Hold("README.md", text => Between(text, "options", OptionDocs.ReadmeTable()));
