@@ -125,4 +125,10 @@ public sealed record SamplingParams
 
     /// <summary>The only ids that may be chosen; null allows all.</summary>
     public IReadOnlyList<int>? AllowedTokenIds { get; init; }
+
+    /// <summary>
+    /// The smallest logit of a row that stays, whatever the temperature: filters that compare each token with its row stand here.
+    /// </summary>
+    /// <param name="logits">Edited logits [V]; excluded tokens have minus infinity.</param>
+    internal float Floor(ReadOnlySpan<float> logits) => float.NegativeInfinity;
 }
