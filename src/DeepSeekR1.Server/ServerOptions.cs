@@ -84,6 +84,9 @@ public sealed record ServerOptions
     /// <summary>How long a client may take nothing of its answer, or acknowledge nothing, before its connection is cut.</summary>
     public TimeSpan ClientTimeout { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>Seconds after which a connection without a request is closed; longer than a proxy in front keeps its own.</summary>
+    public int KeepAliveTimeoutSeconds { get; init; } = 130;
+
     /// <summary>Largest request body in bytes.</summary>
     public long MaxRequestBodyBytes { get; init; } = 32L << 20;
 
@@ -131,6 +134,7 @@ public static class ServerOptionList
         Of("tokens-per-minute", OptionType.Integer(1), "Tokens a minute for each key, prompt and answer; 429 while they are used up", o => o.TokensPerMinute, (o, v) => o with { TokensPerMinute = v }, "no limit"),
         Of("allowed-origins", OptionType.List("URL"), "Origins whose pages may call this server from a browser; * = all", o => o.AllowedOrigins, (o, v) => o with { AllowedOrigins = v }, "none"),
         Of("client-timeout", OptionType.Integer(1, 86400, "SECONDS"), "A client that takes nothing of its answer for this long is cut off", o => o.ClientTimeout.TotalSeconds, (o, v) => o with { ClientTimeout = TimeSpan.FromSeconds(v) }),
+        Of("keep-alive-timeout", OptionType.Integer(1, 86400, "SECONDS"), "A connection without a request is closed after this long; set it above what a proxy in front keeps, or it closes in the moment of a new request", o => o.KeepAliveTimeoutSeconds, (o, v) => o with { KeepAliveTimeoutSeconds = v }),
         Of("max-request-body-bytes", OptionType.LongInteger(1, "BYTES"), "Largest request body; 413 above", o => o.MaxRequestBodyBytes, (o, v) => o with { MaxRequestBodyBytes = v }),
         Of("served-model-name", OptionType.List("NAME"), "Name in requests and answers", o => o.ServedModelNames, (o, v) => o with { ServedModelNames = v }, "file name of MODEL"),
     ];
