@@ -18,6 +18,9 @@ public record SamplingOverrides
     /// <summary>Drop tokens below this fraction of the best probability.</summary>
     public float? MinP { get; init; }
 
+    /// <summary>Keep tokens whose logit is at most this many standard deviations below the best; 0 or less keeps all.</summary>
+    public float? TopNSigma { get; init; }
+
     /// <summary>Taken from the logits of every token that was generated before.</summary>
     public float? PresencePenalty { get; init; }
 
@@ -58,6 +61,7 @@ public record SamplingOverrides
         TopP = TopP ?? facts.Defaults.TopP ?? 1f,
         TopK = Math.Max(0, TopK ?? facts.Defaults.TopK ?? 0),
         MinP = MinP ?? facts.Defaults.MinP ?? 0f,
+        TopNSigma = TopNSigma ?? 0f,
         PresencePenalty = PresencePenalty ?? 0f,
         FrequencyPenalty = FrequencyPenalty ?? 0f,
         RepetitionPenalty = RepetitionPenalty ?? facts.Defaults.RepetitionPenalty ?? 1f,
@@ -86,6 +90,9 @@ public sealed record SamplingParams
 
     /// <summary>Drop tokens below this fraction of the best probability; 0 keeps all.</summary>
     public float MinP { get; init; }
+
+    /// <summary>Keep tokens whose logit is at most this many standard deviations of the row below the best; 0 or less keeps all.</summary>
+    public float TopNSigma { get; init; }
 
     /// <summary>Seed of the draw. The same seed, sample index and position always draw the same token.</summary>
     public ulong Seed { get; init; }
@@ -130,5 +137,20 @@ public sealed record SamplingParams
     /// The smallest logit of a row that stays, whatever the temperature: filters that compare each token with its row stand here.
     /// </summary>
     /// <param name="logits">Edited logits [V]; excluded tokens have minus infinity.</param>
-    internal float Floor(ReadOnlySpan<float> logits) => float.NegativeInfinity;
+    internal float Floor(ReadOnlySpan<float> logits) => TopNSigma > 0 ? Best(logits, out double deviation) - (float)(TopNSigma * deviation) : float.NegativeInfinity;
+
+    /// <summary>Largest logit of a row and the standard deviation of those that are not excluded, in two passes.</summary>
+    private static float Best(ReadOnlySpan<float> logits, out double deviation)
+    {
+        var (best, sum, count) = (float.NegativeInfinity, 0.0, 0);
+        foreach (float logit in logits)
+            if (logit > float.NegativeInfinity)
+                (best, sum, count) = (Math.Max(best, logit), sum + logit, count + 1);
+        double squares = 0;
+        foreach (float logit in logits)
+            if (logit > float.NegativeInfinity)
+                squares += (logit - sum / count) * (logit - sum / count);
+        deviation = Math.Sqrt(squares / Math.Max(1, count));
+        return best;
+    }
 }

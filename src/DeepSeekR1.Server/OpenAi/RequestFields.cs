@@ -50,6 +50,13 @@ internal static class RequestFields
         Set = (s, v) => s with { MinP = v },
     };
 
+    public static readonly NumberField TopNSigma = new(
+        "top_n_sigma", "Keep the tokens whose logit is at least the largest one less this many standard deviations of all logits, whatever the temperature; 0 or -1 keeps all.", -1, 1000)
+    {
+        Default = _ => 0,
+        Set = (s, v) => s with { TopNSigma = v },
+    };
+
     public static readonly NumberField PresencePenalty = new("presence_penalty", "Taken from the logits of every token that was generated before.", -2, 2)
     {
         Default = _ => 0,
@@ -232,7 +239,7 @@ internal static class RequestFields
 
     private static readonly RequestField[] Common =
     [
-        Model, Temperature, TopP, TopK, MinP, N, Seed, Stop, StopTokenIds, MinTokens, IgnoreEos, IncludeStop,
+        Model, Temperature, TopP, TopK, MinP, TopNSigma, N, Seed, Stop, StopTokenIds, MinTokens, IgnoreEos, IncludeStop,
         SkipSpecial, PresencePenalty, FrequencyPenalty, RepetitionPenalty, LogitBias, BadWords, AllowedTokenIds, Priority, CacheSalt,
         BestOf, PromptLogprobs, Timeout, Stream, StreamOptions, ReturnTokenIds, User,
     ];
