@@ -16,26 +16,14 @@ internal static class EvalCommand
     private const int ArithmeticCount = 100;
 
     private static readonly Argument<string> Task = new("TASK") { Description = "gsm8k, math500, arithmetic (or arithmetic:add3,div), or the path of a JSONL file" };
-    private static readonly Option<string?> Model = new("--model") { Description = "Checkpoint folder or .gguf file; with --base-url the model's name there", HelpName = "MODEL" };
-    private static readonly Option<string?> BaseUrl = new("--base-url") { Description = "OpenAI-compatible server, for example http://127.0.0.1:8000/v1", HelpName = "URL" };
-    private static readonly Option<string?> ApiKey = new("--api-key") { Description = "Key for the server (or OPENAI_API_KEY)", HelpName = "KEY" };
-    private static readonly Option<string?> Data = new("--data") { Description = "JSONL file, or folder with TASK/test.jsonl (or DEEPSEEKR1_DATA)", HelpName = "PATH" };
-    private static readonly Option<int?> Limit = new("--limit") { Description = "Only the first N problems; of arithmetic N of each set (default there: 100)", HelpName = "N" };
-    private static readonly Option<int> Samples = new("--samples") { Description = "Samples of each problem", HelpName = "N", DefaultValueFactory = _ => 1 };
-    private static readonly Option<double> Temperature = new("--temperature") { Description = "Sampling temperature; 0 is greedy", HelpName = "T", DefaultValueFactory = _ => 0.6 };
-    private static readonly Option<double> TopP = new("--top-p") { Description = "Nucleus", HelpName = "P", DefaultValueFactory = _ => 0.95 };
-    private static readonly Option<int?> MaxTokens = new("--max-tokens") { Description = "Most tokens of an answer, thought included (default: 32768 or what the context allows; a server decides itself)", HelpName = "N" };
-    private static readonly Option<long> Seed = new("--seed") { Description = "Seed of all samples", HelpName = "N", DefaultValueFactory = _ => 0 };
-    private static readonly Option<int> Concurrency = new("--concurrency") { Description = "Questions under way at once", HelpName = "N", DefaultValueFactory = _ => 16 };
-    private static readonly Option<string?> Output = new("--output") { Description = "Folder for samples and report (default: eval/TASK-MODEL)", HelpName = "FOLDER" };
-    private static readonly Option<string> Type = new("--dtype") { Description = "auto, float32, bfloat16 or float16", HelpName = "TYPE", DefaultValueFactory = _ => "auto" };
-    private static readonly Option<string?> Quantization = new("--quantization") { Description = "Round the large matrices while loading: fp8, int8, int4, nf4", HelpName = "FORMAT" };
-    private static readonly Option<int?> Threads = new("--num-threads") { Description = "Threads of the CPU kernels (default: the machine's cores)", HelpName = "N" };
+    private static readonly FlagSet<EvalOptions> Own = new(EvalOptionList.All);
+    private static readonly FlagSet<EngineOptions> Loading = EngineFlags.Of(EngineOptionList.DType, EngineOptionList.Quantization, EngineOptionList.NumThreads);
 
     public static Command Create()
     {
-        var command = new Command("eval", "Evaluate a model or a server on a task; a run that was cut goes on where it stopped")
-        { Task, Model, BaseUrl, ApiKey, Data, Limit, Samples, Temperature, TopP, MaxTokens, Seed, Concurrency, Output, Type, Quantization, Threads };
+        var command = new Command("eval", "Evaluate a model or a server on a task; a run that was cut goes on where it stopped") { Task };
+        Own.AddTo(command);
+        Loading.AddTo(command);
         command.SetAction(RunAsync);
         return command;
     }
@@ -54,16 +42,13 @@ internal static class EvalCommand
 
     private static async Task<int> EvaluateAsync(ParseResult parsed, CancellationToken cancellation)
     {
-        var (model, url) = (parsed.GetValue(Model), parsed.GetValue(BaseUrl));
-        if (model is null && url is null)
+        var options = Own.Read(parsed, new EvalOptions());
+        if (options.Model is null && options.BaseUrl is null)
             throw new UsageException("eval needs a model: --model MODEL (a checkpoint folder or .gguf file, for example models/r1-tiny) or --base-url URL (a server).");
-        foreach (var (name, value) in ((string, int?)[])[(Samples.Name, parsed.GetValue(Samples)), (Concurrency.Name, parsed.GetValue(Concurrency)), (MaxTokens.Name, parsed.GetValue(MaxTokens)), (Limit.Name, parsed.GetValue(Limit))])
-            if (value < 1)
-                throw new UsageException($"{name} must be an integer of at least 1, not '{value}'.");
-        if (parsed.GetValue(Temperature) is not (>= 0 and <= 2) || parsed.GetValue(TopP) is not (> 0 and <= 1))
-            throw new UsageException($"--temperature must be between 0 and 2, and --top-p above 0 and at most 1, not {parsed.GetValue(Temperature)} and {parsed.GetValue(TopP)}.");
-        var task = Load(parsed.GetValue(Task)!, parsed.GetValue(Data) ?? Environment.GetEnvironmentVariable("DEEPSEEKR1_DATA"), parsed.GetValue(Limit));
-        return url is null ? await LocalAsync(parsed, task, model!, cancellation) : await ServerAsync(parsed, task, url, model, cancellation);
+        var task = Load(parsed.GetValue(Task)!, options.Data ?? Environment.GetEnvironmentVariable("DEEPSEEKR1_DATA"), options.Limit);
+        return options.BaseUrl is { } address
+            ? await ServerAsync(options, task, address, cancellation)
+            : await LocalAsync(options, task, Loading.Set(parsed, new EngineOptions { ModelPath = options.Model! }), cancellation);
     }
 
     /// <summary>The built-in generator's held-out sets, or a file.</summary>
@@ -78,37 +63,29 @@ internal static class EvalCommand
         return EvalTask.Of(arithmetic, [.. sets.Distinct().SelectMany(s => ArithmeticData.HeldOutLines(ArithmeticSeed, s, limit ?? ArithmeticCount))]);
     }
 
-    private static async Task<int> LocalAsync(ParseResult parsed, EvalTask task, string path, CancellationToken cancellation)
+    private static async Task<int> LocalAsync(EvalOptions options, EvalTask task, EngineOptions loading, CancellationToken cancellation)
     {
-        var options = new EngineOptions { ModelPath = path, DType = parsed.GetValue(Type)!, Quantization = parsed.GetValue(Quantization), NumThreads = parsed.GetValue(Threads), Device = "auto" };
-        await using var engine = new ChatEngine(await System.Threading.Tasks.Task.Run(() => LlmEngine.Load(options, cancellation: cancellation), cancellation));
-        var settings = Settings(parsed, Path.GetFileNameWithoutExtension(path.TrimEnd('/')), Hash(path), engine.Facts.DType + (options.Quantization is { } format ? $", {format}" : ""));
-        return await ReportAsync(parsed, task, new EngineModel(engine), settings, cancellation);
+        string path = loading.ModelPath;
+        await using var engine = new ChatEngine(await System.Threading.Tasks.Task.Run(() => LlmEngine.Load(loading, cancellation: cancellation), cancellation));
+        var settings = options.Settings with
+        {
+            Model = Path.GetFileNameWithoutExtension(path.TrimEnd('/')),
+            ModelHash = Hash(path),
+            DType = engine.Facts.DType + (loading.Quantization is { } format ? $", {format}" : ""),
+        };
+        return await ReportAsync(options, task, new EngineModel(engine), settings, cancellation);
     }
 
-    private static async Task<int> ServerAsync(ParseResult parsed, EvalTask task, string url, string? model, CancellationToken cancellation)
+    private static async Task<int> ServerAsync(EvalOptions options, EvalTask task, Uri address, CancellationToken cancellation)
     {
-        if (!Uri.TryCreate(url, UriKind.Absolute, out var address) || address.Scheme is not ("http" or "https"))
-            throw new UsageException($"--base-url must be an http or https address, not '{url}'.");
         using var client = new HttpClient { Timeout = Timeout.InfiniteTimeSpan };
-        var server = new HttpModel(client, address, model, parsed.GetValue(ApiKey) ?? Environment.GetEnvironmentVariable("OPENAI_API_KEY"));
-        return await ReportAsync(parsed, task, server, Settings(parsed, model ?? address.Authority, null, null), cancellation);
+        var server = new HttpModel(client, address, options.Model, options.ApiKey ?? Environment.GetEnvironmentVariable("OPENAI_API_KEY"));
+        return await ReportAsync(options, task, server, options.Settings with { Model = options.Model ?? address.Authority }, cancellation);
     }
 
-    private static EvalSettings Settings(ParseResult parsed, string model, string? hash, string? type) => new()
+    private static async Task<int> ReportAsync(EvalOptions options, EvalTask task, IEvalModel model, EvalSettings settings, CancellationToken cancellation)
     {
-        Model = model,
-        ModelHash = hash,
-        DType = type,
-        Samples = parsed.GetValue(Samples),
-        Seed = parsed.GetValue(Seed),
-        Concurrency = parsed.GetValue(Concurrency),
-        Sampling = new EvalSampling { Temperature = parsed.GetValue(Temperature), TopP = parsed.GetValue(TopP), MaxTokens = parsed.GetValue(MaxTokens) },
-    };
-
-    private static async Task<int> ReportAsync(ParseResult parsed, EvalTask task, IEvalModel model, EvalSettings settings, CancellationToken cancellation)
-    {
-        string folder = parsed.GetValue(Output) ?? Path.Combine("eval", $"{task.Name}-{string.Concat(settings.Model.Split(Path.GetInvalidFileNameChars()))}");
+        string folder = options.Output ?? Path.Combine("eval", $"{task.Name}-{string.Concat(settings.Model.Split(Path.GetInvalidFileNameChars()))}");
         var report = await new EvalRunner(task, model, settings).RunAsync(Path.Combine(folder, "samples.jsonl"), Progress, cancellation);
         await File.WriteAllTextAsync(Path.Combine(folder, "report.json"), report.ToJson(), cancellation);
         await File.WriteAllTextAsync(Path.Combine(folder, "report.md"), report.ToMarkdown(), cancellation);

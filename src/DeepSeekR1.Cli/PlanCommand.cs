@@ -12,7 +12,7 @@ namespace DeepSeekR1.Cli;
 /// <summary>The verb <c>plan</c>: what a model needs, where it fits, and the command that serves it there.</summary>
 internal static class PlanCommand
 {
-    private const int DefaultContext = 32768, DefaultConcurrency = 8;
+    private const int DefaultContext = 32768;
 
     private static readonly JsonSerializerOptions Json = new(JsonSerializerDefaults.Web)
     {
@@ -25,36 +25,22 @@ internal static class PlanCommand
     public static Command Create()
     {
         var model = new Argument<string?>("MODEL") { Description = "Checkpoint folder, .gguf file or config.json", Arity = ArgumentArity.ZeroOrOne };
-        var gpu = new Option<string?>("--gpu") { Description = "Device of the catalogue, for example H200 (default: this machine)", HelpName = "NAME" };
-        var gpus = new Option<int?>("--gpus") { Description = "Number of devices (default: the fewest that fit, up to two nodes)", HelpName = "N" };
-        var context = new Option<int?>("--context") { Description = $"Longest sequence in tokens (default: {DefaultContext}, or the model's when that is less)", HelpName = "N" };
-        var concurrency = new Option<int>("--concurrency") { Description = "Sequences of that length at once", HelpName = "N", DefaultValueFactory = _ => DefaultConcurrency };
-        var quantization = new Option<string?>("--quantization") { Description = "none or fp8 (default: the checkpoint's)", HelpName = "F" };
-        var type = new Option<string>("--dtype") { Description = "float32, bfloat16 or float16", HelpName = "TYPE", DefaultValueFactory = _ => "bfloat16" };
-        var catalogue = new Option<string?>("--catalogue") { Description = "JSON file with devices of your own", HelpName = "FILE" };
-        var list = new Option<bool>("--list-gpus") { Description = "Show the catalogue and stop" };
-        var json = new Option<bool>("--json") { Description = "Print JSON for programs" };
-        var command = new Command("plan", "Say what a model needs and where it fits; nothing is loaded") { model, gpu, gpus, context, concurrency, quantization, type, catalogue, list, json };
-        command.SetAction(parsed =>
-        {
-            var devices = HardwareCatalogue.Read(parsed.GetValue(catalogue));
-            if (parsed.GetValue(list))
-                return List(devices, parsed.GetValue(json));
-            var path = parsed.GetValue(model) ?? throw new UsageException("plan needs a MODEL: a checkpoint folder, a .gguf file or a config.json.");
-            var computeType = DTypes.ParseComputeType(parsed.GetValue(type)) ?? throw new UsageException($"--dtype must be float32, bfloat16 or float16, not '{parsed.GetValue(type)}'.");
-            try
-            {
-                var (config, files) = Open(path);
-                var request = new PlanRequest(
-                    parsed.GetValue(context) ?? Math.Min(DefaultContext, config.MaxPositions), parsed.GetValue(concurrency), parsed.GetValue(quantization), computeType);
-                return Print(new Report(path, config, files, request, devices, parsed.GetValue(gpu), parsed.GetValue(gpus)), parsed.GetValue(json));
-            }
-            catch (ModelLoadException e)
-            {
-                throw new UsageException(e.Message);
-            }
-        });
+        var command = new Command("plan", "Say what a model needs and where it fits; nothing is loaded") { model };
+        var flags = new FlagSet<PlanOptions>(PlanOptionList.All).AddTo(command);
+        command.SetAction(parsed => Run(parsed.GetValue(model), flags.Read(parsed, new PlanOptions())));
         return command;
+    }
+
+    private static int Run(string? model, PlanOptions options)
+    {
+        var devices = HardwareCatalogue.Read(options.Catalogue);
+        if (options.ListGpus)
+            return List(devices, options.Json);
+        var path = model ?? throw new UsageException("plan needs a MODEL: a checkpoint folder, a .gguf file or a config.json.");
+        var (config, files) = Open(path);
+        var request = new PlanRequest(
+            options.Context ?? Math.Min(DefaultContext, config.MaxPositions), options.Concurrency, options.Quantization, DTypes.ParseComputeType(options.DType)!.Value);
+        return Print(new Report(path, config, files, request, devices, options.Gpu, options.Gpus), options.Json);
     }
 
     private static (ModelConfig Config, long? FileBytes) Open(string path)
@@ -118,8 +104,6 @@ internal static class PlanCommand
             (_path, _config, _fileBytes, _request) = (path, config, fileBytes, request);
             _planner = new HardwarePlanner(config, request);
             var device = gpu is null ? HardwarePlanner.ThisMachine() : HardwareCatalogue.Find(devices, gpu);
-            if (count is < 1 or > 1024)
-                throw new UsageException($"--gpus must be an integer from 1 to 1024, not {count}.");
             _plan = count is { } n || gpu is null ? _planner.On(device, count ?? 1) : Fewest(device);
             _cheapest = _planner.Cheapest(devices);
         }

@@ -2,6 +2,8 @@ using System.CommandLine;
 using DeepSeekR1.Cli;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Engine.Options;
+using DeepSeekR1.Server;
 using DeepSeekR1.Training;
 
 return await CommandLine.RunAsync(args);
@@ -47,7 +49,7 @@ namespace DeepSeekR1.Cli
             {
                 return await verb();
             }
-            catch (Exception e) when (e is UsageException or StartupException or ModelLoadException)
+            catch (Exception e) when (e is UsageException or OptionException or StartupException or ModelLoadException)
             {
                 return Fail(ExitCodes.Usage, e.Message);
             }
@@ -99,7 +101,7 @@ namespace DeepSeekR1.Cli
 
         private static int Fail(int code, string message)
         {
-            Console.Error.WriteLine("deepseek-r1: " + message.ReplaceLineEndings(" "));
+            Console.Error.WriteLine("deepseek-r1: " + Flags.Spell(message).ReplaceLineEndings(" "));
             return code;
         }
     }

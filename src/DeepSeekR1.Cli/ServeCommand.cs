@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using System.Runtime.InteropServices;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Server;
@@ -19,38 +18,13 @@ internal static class ServeCommand
             Arity = ArgumentArity.ZeroOrOne,
         };
         var command = new Command("serve", "Serve a model over an OpenAI-style HTTP API") { model };
-        var flags = ServeOptions.All.ToDictionary(o => o.Name, ToFlag);
-        foreach (var flag in flags.Values)
-            command.Options.Add(flag);
-        command.SetAction((parsed, cancellation) => RunAsync(parsed.GetValue(model), Given(parsed, flags), cancellation));
+        var flags = new FlagSet<ServerOptions>(ServerOptionList.All.Defaults, ServerOptionList.All, Variable).AddTo(command);
+        command.SetAction((parsed, cancellation) => RunAsync(ServeSettings.Resolve(parsed.GetValue(model), flags.Given(parsed)), cancellation));
         return command;
     }
 
-    /// <summary>An option as a flag of a verb.</summary>
-    internal static Option ToFlag(ServeOption option)
-    {
-        string help = $"{option.Help} [{option.EnvironmentVariable}]";
-        return option.IsSwitch
-            ? new Option<bool>("--" + option.Name) { Description = help }
-            : new Option<string>("--" + option.Name) { Description = help, HelpName = option.Value, AllowMultipleArgumentsPerToken = false };
-    }
-
-    /// <summary>The values that stand on the command line, by option name.</summary>
-    internal static Dictionary<string, string> Given(ParseResult parsed, Dictionary<string, Option> flags)
-    {
-        var given = new Dictionary<string, string>();
-        foreach (var (name, flag) in flags)
-            if (parsed.GetResult(flag) is OptionResult { Implicit: false } result)
-                given[name] = flag is Option<bool> ? (result.GetValueOrDefault<bool>() ? "true" : "false") : result.GetValueOrDefault<string>() ?? "";
-        return given;
-    }
-
-    private static async Task<int> RunAsync(string? model, Dictionary<string, string> flags, CancellationToken cancellation)
-    {
-        var options = ServeSettings.Resolve(
-            model, flags, Environment.GetEnvironmentVariable, Path.Combine(Environment.CurrentDirectory, "appsettings.json"));
-        return await RunAsync(options, cancellation);
-    }
+    /// <summary>The environment variable of an option, for its help.</summary>
+    internal static string Variable(string option) => $" [{ServeSettings.VariableOf(option)}]";
 
     /// <summary>Serves until a signal comes or the engine fails.</summary>
     /// <exception cref="EngineFaultedException">The engine failed; everybody has been told.</exception>

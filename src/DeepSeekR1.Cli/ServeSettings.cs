@@ -1,46 +1,60 @@
-using System.Text.Json;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Engine.Options;
 using DeepSeekR1.Server;
+using Microsoft.Extensions.Configuration;
 
 namespace DeepSeekR1.Cli;
 
 /// <summary>
-/// Brings the values of <c>serve</c> together: settings file, then environment, then command line; the later one wins.
+/// Brings the values of <c>serve</c> together: settings file, then environment, then command line; the later one wins. File and
+/// environment are read by Microsoft.Extensions.Configuration; a key of the file that no option has is refused.
 /// </summary>
 internal static class ServeSettings
 {
     /// <summary>Section of the settings file.</summary>
     public const string Section = "DeepSeekR1";
 
+    /// <summary>What the environment variables of options begin with.</summary>
+    private const string Prefix = "DEEPSEEKR1_";
+
+    /// <summary>The process's environment and the settings file of the working folder.</summary>
+    public static ServerOptions Resolve(string? model, IReadOnlyDictionary<string, string> flags)
+        => Resolve(model, flags, new ConfigurationBuilder().AddEnvironmentVariables(Prefix).Build(), Path.Combine(Environment.CurrentDirectory, "appsettings.json"));
+
     /// <summary>Options of a server.</summary>
     /// <param name="model">Checkpoint; null takes DEEPSEEKR1_MODEL or the settings file, else the bundled model.</param>
     /// <param name="flags">Values of the command line by option name.</param>
-    /// <param name="environment">Reads an environment variable.</param>
+    /// <param name="environment">Environment variables, without their prefix.</param>
     /// <param name="settingsFile">Path of appsettings.json, whether it exists or not.</param>
     /// <param name="bundled">Finds the bundled model; null looks beside the program and in the working folder.</param>
+    /// <exception cref="UsageException">A value, a key or the file is wrong.</exception>
     public static ServerOptions Resolve(
-        string? model, IReadOnlyDictionary<string, string> flags, Func<string, string?> environment, string settingsFile, Func<string?>? bundled = null)
+        string? model, IReadOnlyDictionary<string, string> flags, IConfiguration environment, string settingsFile, Func<string?>? bundled = null)
     {
         var settings = ReadFile(settingsFile);
-        model ??= NotEmpty(environment("DEEPSEEKR1_MODEL")) ?? settings.GetValueOrDefault("model");
+        model ??= NotEmpty(environment["MODEL"]) ?? settings.GetValueOrDefault("model");
         bool isBundled = model is null;
         model ??= (bundled ?? BundledModel.Locate)()
             ?? throw new UsageException($"serve needs a MODEL: a checkpoint folder or a .gguf file. The bundled model, models/{BundledModel.Name}, is neither beside the program nor here.");
         var options = new ServerOptions { Engine = new EngineOptions { ModelPath = model }, ModelDescription = isBundled ? BundledModel.Description : null };
-        var given = new HashSet<string>();
-        foreach (var option in ServeOptions.All)
+        try
         {
-            string? value = flags.GetValueOrDefault(option.Name)
-                ?? NotEmpty(environment(option.EnvironmentVariable))
-                ?? settings.GetValueOrDefault(Key(option.Name));
-            if (value is null)
-                continue;
-            given.Add(option.Name);
-            options = option.Apply(options, value);
+            foreach (var option in ServerOptionList.All)
+                if ((flags.GetValueOrDefault(option.Name) ?? NotEmpty(environment[Variable(option.Name)]) ?? settings.GetValueOrDefault(Key(option.Name))) is { } value)
+                    options = option.Read(options, value);
+            ServerOptionList.All.CheckRules(options);
+            return options;
         }
-        ServeOptions.Check(options, given);
-        return options;
+        catch (OptionException e)
+        {
+            throw new UsageException(Flags.Spell(e.Message));
+        }
     }
+
+    /// <summary>Name of an option's environment variable.</summary>
+    public static string VariableOf(string name) => Prefix + Variable(name);
+
+    private static string Variable(string name) => name.Replace('-', '_').ToUpperInvariant();
 
     private static string? NotEmpty(string? value) => string.IsNullOrEmpty(value) ? null : value;
 
@@ -49,36 +63,29 @@ internal static class ServeSettings
 
     private static Dictionary<string, string> ReadFile(string path)
     {
-        var values = new Dictionary<string, string>();
-        if (!File.Exists(path))
-            return values;
         try
         {
-            using var document = JsonDocument.Parse(File.ReadAllBytes(path),
-                new JsonDocumentOptions { CommentHandling = JsonCommentHandling.Skip, AllowTrailingCommas = true });
-            if (document.RootElement.ValueKind == JsonValueKind.Object && document.RootElement.TryGetProperty(Section, out var section))
-                foreach (var member in section.EnumerateObject())
-                    values[KnownKey(path, member.Name)] = Text(path, member);
+            var file = new ConfigurationBuilder().SetBasePath(Path.GetDirectoryName(Path.GetFullPath(path))!).AddJsonFile(Path.GetFileName(path), optional: true).Build();
+            using (file as IDisposable)
+                return file.GetSection(Section).GetChildren().ToDictionary(member => KnownKey(path, member.Key), member => Text(path, member));
         }
-        catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException or InvalidOperationException)
+        catch (Exception e) when (e is InvalidDataException or FormatException or IOException or UnauthorizedAccessException or ArgumentException)
         {
-            throw new UsageException($"The settings file '{path}' cannot be read: {e.Message}");
+            throw new UsageException($"The settings file '{path}' cannot be read: {e.GetBaseException().Message}");
         }
-        return values;
     }
 
     private static string KnownKey(string path, string name)
-        => Key(name) is var key && (key == "model" || ServeOptions.All.Any(o => Key(o.Name) == key))
+        => Key(name) is var key && (key == "model" || ServerOptionList.All.Any(o => Key(o.Name) == key))
             ? key
             : throw new UsageException($"The settings file '{path}' has an unknown key '{Section}:{name}'. See serve --help for the names.");
 
-    private static string Text(string path, JsonProperty member) => member.Value.ValueKind switch
+    /// <summary>A value, or the values of a list between commas.</summary>
+    private static string Text(string path, IConfigurationSection member)
     {
-        JsonValueKind.String => member.Value.GetString()!,
-        JsonValueKind.Number => member.Value.GetRawText(),
-        JsonValueKind.True => "true",
-        JsonValueKind.False => "false",
-        JsonValueKind.Array => string.Join(',', member.Value.EnumerateArray().Select(v => v.ToString())),
-        _ => throw new UsageException($"The settings file '{path}': '{Section}:{member.Name}' must be a text, a number, a boolean or a list."),
-    };
+        var items = member.GetChildren().ToList();
+        bool isList = items.Count > 0 && items.TrueForAll(item => item.Value is not null && int.TryParse(item.Key, out _));
+        return (isList ? string.Join(',', items.Select(item => item.Value)) : items.Count == 0 ? member.Value : null)
+            ?? throw new UsageException($"The settings file '{path}': '{Section}:{member.Key}' must be a text, a number, a boolean or a list.");
+    }
 }

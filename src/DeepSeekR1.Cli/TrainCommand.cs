@@ -22,54 +22,36 @@ internal static class TrainCommand
 
     private static Command Sft()
     {
-        var (config, recipe, model, output, set) = Common();
-        var loss = new Option<string?>("--loss") { Description = "ce learns the tokens, kd a teacher's distributions (loss)", HelpName = "ce|kd" };
-        var teacher = new Option<string?>("--teacher") { Description = "Checkpoint folder of the teacher for kd (teacher_model_name_or_path)", HelpName = "DIR" };
-        var beta = new Option<double?>("--beta") { Description = "kd from KL(teacher|student), 0, to KL(student|teacher), 1 (beta)", HelpName = "B" };
-        var temperature = new Option<double?>("--temperature") { Description = "Divides the logits of both models in kd (temperature)", HelpName = "T" };
-        var command = new Command("sft", "Supervised training on dialogues; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set, loss, teacher, beta, temperature };
-        command.SetAction(parsed => StoppableAsync(stop =>
-        {
-            var more = new List<(string Field, string? Value)>
-            {
-                ("loss", parsed.GetValue(loss) is { } l ? Quoted(l) : null),
-                ("teacher_model_name_or_path", parsed.GetValue(teacher) is { } t ? Quoted(t) : null),
-                ("beta", parsed.GetValue(beta)?.ToString("R", CultureInfo.InvariantCulture)),
-                ("temperature", parsed.GetValue(temperature)?.ToString("R", CultureInfo.InvariantCulture)),
-            };
-            return RunSftAsync(Read<SftOptions>(parsed, "sft", (config, recipe, model, output, set), more), stop);
-        }));
+        var command = new Command("sft", "Supervised training on dialogues; goes on from the newest checkpoint in the output folder");
+        var flags = new FlagSet<TrainingSource>(TrainingFlags.Sft).AddTo(command);
+        command.SetAction(parsed => StoppableAsync(stop => RunSftAsync(Read<SftOptions>("sft", flags.Read(parsed, new TrainingSource())), stop)));
         return command;
     }
 
     private static Command Grpo()
     {
-        var (config, recipe, model, output, set) = Common();
-        var command = new Command("grpo", "Reinforcement learning with rule-based rewards; goes on from the newest checkpoint in the output folder") { config, recipe, model, output, set };
-        command.SetAction(parsed => StoppableAsync(stop => RunGrpoAsync(Read<GrpoOptions>(parsed, "grpo", (config, recipe, model, output, set), []), stop)));
+        var command = new Command("grpo", "Reinforcement learning with rule-based rewards; goes on from the newest checkpoint in the output folder");
+        var flags = new FlagSet<TrainingSource>(TrainingFlags.Grpo).AddTo(command);
+        command.SetAction(parsed => StoppableAsync(stop => RunGrpoAsync(Read<GrpoOptions>("grpo", flags.Read(parsed, new TrainingSource())), stop)));
         return command;
     }
 
     private static Command Check()
     {
         var model = new Argument<string>("MODEL") { Description = "Checkpoint folder of the bundled kind" };
-        var count = new Option<int>("--count") { Description = "Problems of each set", HelpName = "N", DefaultValueFactory = _ => 500 };
-        var seed = new Option<long>("--seed") { Description = "Seed of the problems", HelpName = "N", DefaultValueFactory = _ => 2026 };
-        var temperature = new Option<double>("--temperature") { Description = "0 is greedy; else top-p is 0.95", HelpName = "T" };
-        var sets = new Option<string?>("--sets") { Description = $"Sets by commas; all by default: {string.Join(",", ArithmeticData.SplitNames)}", HelpName = "LIST" };
-        var quantization = new Option<string?>("--quantization") { Description = "Round the large matrices while loading: fp8, int8, int4, nf4", HelpName = "F" };
-        var dtype = new Option<string>("--dtype") { Description = "float32, bfloat16 or float16", HelpName = "T", DefaultValueFactory = _ => "auto" };
-        var command = new Command("check", "Held-out sets of the built-in generator: correct answers, format and refusals") { model, count, seed, temperature, sets, quantization, dtype };
+        var command = new Command("check", "Held-out sets of the built-in generator: correct answers, format and refusals") { model };
+        var flags = new FlagSet<TrainingCheckOptions>(TrainingFlags.Check).AddTo(command);
+        var loading = EngineFlags.Of(EngineOptionList.Quantization, EngineOptionList.DType).AddTo(command);
         command.SetAction(async (parsed, cancellation) =>
         {
-            string[] names = parsed.GetValue(sets)?.Split(',') ?? [.. ArithmeticData.SplitNames];
-            if (names.FirstOrDefault(n => !ArithmeticData.SplitNames.Contains(n)) is { } unknown)
+            var options = flags.Read(parsed, new TrainingCheckOptions());
+            if (options.Sets.FirstOrDefault(n => !ArithmeticData.SplitNames.Contains(n)) is { } unknown)
                 throw new UsageException($"--sets has '{unknown}'; the sets are {string.Join(", ", ArithmeticData.SplitNames)}.");
             string folder = parsed.GetValue(model)!;
-            await using var engine = LlmEngine.Load(
-                new EngineOptions { ModelPath = folder, Device = "cpu", DType = parsed.GetValue(dtype)!, Quantization = parsed.GetValue(quantization), NumThreads = 1, KvCacheMemoryBytes = 1L << 30 }, cancellation: cancellation);
+            var load = loading.Set(parsed, new EngineOptions { ModelPath = folder, Device = "cpu", NumThreads = 1, KvCacheMemoryBytes = 1L << 30 });
+            await using var engine = LlmEngine.Load(load, cancellation: cancellation);
             var results = await ArithmeticEvaluation.RunAsync(
-                engine, new SampleEncoder(folder), names, parsed.GetValue(count), parsed.GetValue(seed), parsed.GetValue(temperature),
+                engine, new SampleEncoder(folder), [.. options.Sets], options.Count, options.Seed, options.Temperature,
                 r => Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{r.Split}: {100 * r.Correct:0.0} % correct, {100 * r.Format:0.0} % format{string.Concat(r.Misses.Take(2).Select(m => "\n  " + (m.Question + " -> " + m.Completion).ReplaceLineEndings("\\n")))}")));
             Console.Write(ArithmeticEvaluation.Table(results));
             return ExitCodes.Ok;
@@ -80,24 +62,19 @@ internal static class TrainCommand
     private static Command Data()
     {
         var output = new Argument<string>("FILE") { Description = "JSONL file to write" };
-        var count = new Option<int>("--count") { Description = "Lines to write", HelpName = "N", DefaultValueFactory = _ => 1000 };
-        var seed = new Option<long>("--seed") { Description = "Seed of the generator", HelpName = "N", DefaultValueFactory = _ => 1 };
-        var first = new Option<long>("--first") { Description = "Number of the first dialogue", HelpName = "N" };
-        var split = new Option<string?>("--held-out") { Description = $"Write held-out problems of a set instead: {string.Join(", ", ArithmeticData.SplitNames)}", HelpName = "SET" };
-        var command = new Command("data", "Write dialogues of the built-in arithmetic generator") { output, count, seed, first, split };
+        var command = new Command("data", "Write dialogues of the built-in arithmetic generator") { output };
+        var flags = new FlagSet<TrainingDataOptions>(TrainingFlags.Data).AddTo(command);
         command.SetAction(parsed =>
         {
             string path = parsed.GetValue(output)!;
-            int lines = parsed.GetValue(count);
-            if (lines < 1)
-                throw new UsageException($"--count is {lines}; it must be at least 1.");
-            if (parsed.GetValue(split) is not { } set)
-                ArithmeticData.WriteTraining(path, new ArithmeticGenerator(parsed.GetValue(seed)), parsed.GetValue(first), lines);
+            var options = flags.Read(parsed, new TrainingDataOptions());
+            if (options.HeldOut is not { } set)
+                ArithmeticData.WriteTraining(path, new ArithmeticGenerator(options.Seed), options.First, options.Count);
             else if (ArithmeticData.SplitNames.Contains(set))
-                ArithmeticData.WriteHeldOut(path, parsed.GetValue(seed), set, lines);
+                ArithmeticData.WriteHeldOut(path, options.Seed, set, options.Count);
             else
                 throw new UsageException($"--held-out '{set}' is unknown; the sets are {string.Join(", ", ArithmeticData.SplitNames)}.");
-            Console.WriteLine($"{path}: {lines} lines");
+            Console.WriteLine($"{path}: {options.Count} lines");
             return ExitCodes.Ok;
         });
         return command;
@@ -121,45 +98,16 @@ internal static class TrainCommand
         return await run(stop.Token);
     }
 
-    private static (Option<string?> Config, Option<string?> Recipe, Option<string?> Model, Option<string?> Output, Option<string[]> Set) Common() => (
-        new("--config") { Description = "JSON file of options", HelpName = "FILE" },
-        new("--recipe") { Description = $"Built-in options instead of a file: {DefaultRecipe}", HelpName = "NAME" },
-        new("--model") { Description = "Checkpoint folder to start from (model_name_or_path)", HelpName = "DIR" },
-        new("--output") { Description = "Folder for checkpoints, metrics and the result (output_dir)", HelpName = "DIR" },
-        new("--set") { Description = "One option of the file, for example learning_rate=1e-3; may be repeated", HelpName = "FIELD=VALUE", DefaultValueFactory = _ => [] });
-
-    private static T Read<T>(
-        ParseResult parsed,
-        string kind,
-        (Option<string?> Config, Option<string?> Recipe, Option<string?> Model, Option<string?> Output, Option<string[]> Set) common,
-        IReadOnlyList<(string Field, string? Value)> more)
+    private static T Read<T>(string kind, TrainingSource source)
         where T : TrainingOptions
     {
-        var (file, name) = (parsed.GetValue(common.Config), parsed.GetValue(common.Recipe));
-        if ((file is null) == (name is null))
+        if ((source.Config is null) == (source.Recipe is null))
             throw new UsageException($"Give either --config FILE or --recipe NAME (built in: {DefaultRecipe}).");
-        var overrides = new List<(string, string)>();
-        foreach (var pair in parsed.GetValue(common.Set)!)
-        {
-            int at = pair.IndexOf('=', StringComparison.Ordinal);
-            if (at <= 0)
-                throw new UsageException($"--set '{pair}' is not FIELD=VALUE, for example learning_rate=1e-3.");
-            overrides.Add((pair[..at], pair[(at + 1)..]));
-        }
-
-        if (parsed.GetValue(common.Model) is { } start)
-            overrides.Add(("model_name_or_path", Quoted(start)));
-        if (parsed.GetValue(common.Output) is { } folder)
-            overrides.Add(("output_dir", Quoted(folder)));
-        overrides.AddRange(more.Where(o => o.Value is not null).Select(o => (o.Field, o.Value!)));
-        if (file is not null)
-        {
-            if (!File.Exists(file))
-                throw new UsageException($"--config '{file}' does not exist.");
-            return TrainingOptions.Parse<T>(File.ReadAllText(file), overrides, $"'{file}' with --set");
-        }
-
-        return FromRecipe<T>(name!, kind, overrides);
+        if (source.Config is not { } file)
+            return FromRecipe<T>(source.Recipe!, kind, [.. source.Fields]);
+        if (!File.Exists(file))
+            throw new UsageException($"--config '{file}' does not exist.");
+        return TrainingOptions.Parse<T>(File.ReadAllText(file), source.Fields, $"'{file}' with --set");
     }
 
     /// <summary>Built-in options; the folder to start from is written beside the output if none is named.</summary>

@@ -25,7 +25,7 @@ public static partial class MachineMemory
         int status = CuMemGetInfo(out nuint free, out nuint total);
         return status == 0
             ? ((long)free, (long)total)
-            : throw new ModelLoadException($"The CUDA driver does not report its memory (error {status}). Set --kv-cache-memory-bytes.");
+            : throw new ModelLoadException($"The CUDA driver does not report its memory (error {status}). Set {new OptionName("kv-cache-memory-bytes")}.");
     }
 
     [LibraryImport("libcuda.so.1", EntryPoint = "cuMemGetInfo_v2")]

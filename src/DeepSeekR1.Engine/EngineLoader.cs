@@ -1,9 +1,10 @@
+using System.Diagnostics;
 using System.Text.Json;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Collectives;
 using DeepSeekR1.Compute.Kernels;
-using DeepSeekR1.Compute.Quantization;
 using DeepSeekR1.Engine.Execution;
+using DeepSeekR1.Engine.Options;
 using DeepSeekR1.Engine.Planning;
 using DeepSeekR1.Models;
 using DeepSeekR1.Models.Attention;
@@ -22,7 +23,7 @@ internal sealed record LoadedEngine(RankGroup Ranks, ModelTextAssets TextAssets,
 internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress>? progress, Action<string> log, CancellationToken cancellation)
 {
     private const long DefaultCacheBytes = 4L << 30;
-    private const double ShareOfReading = 0.1, ShareOfWeights = 0.95;
+    private const double ShareOfReading = 0.1, ShareOfWeights = 0.95, DefaultGpuShare = 0.9;
 
     /// <summary>Loads.</summary>
     /// <exception cref="ModelLoadException">The checkpoint, an option or the machine does not allow it.</exception>
@@ -40,17 +41,17 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         var assets = checkpoint is GgufCheckpoint source ? ModelTextAssetsReader.FromGguf(source.File) : ModelTextAssetsReader.FromFolder(options.ModelPath);
         if (options.Quantization is { } wanted && config.QuantizationMethod is { } stored && stored != wanted)
             throw new ModelLoadException(
-                $"--quantization {wanted}: the checkpoint is in {stored} already. Leave the flag out, or write a {wanted} checkpoint with `deepseek-r1 quantize`.");
+                $"{EngineOptionList.Quantization} {wanted}: the checkpoint is in {stored} already. Leave the flag out, or write a {wanted} checkpoint with `deepseek-r1 quantize`.");
         TorchRuntime.Initialize();
         log($"libtorch: {TorchRuntime.Source}.");
         if (options.CheckWeights && checkpoint.FindNonFinite() is { Count: > 0 } bad)
             throw new ModelLoadException(
-                $"--check-weights: {bad.Count} tensors of '{options.ModelPath}' hold NaN or infinity: {string.Join(", ", bad.Take(20))}{(bad.Count > 20 ? ", ..." : "")}. Download the checkpoint again.");
+                $"{EngineOptionList.CheckWeights}: {bad.Count} tensors of '{options.ModelPath}' hold NaN or infinity: {string.Join(", ", bad.Take(20))}{(bad.Count > 20 ? ", ..." : "")}. Download the checkpoint again.");
         if (options.EnableExpertParallel && config.Moe is null)
-            throw new ModelLoadException($"--enable-expert-parallel: {config.Architecture} has no experts. Leave the flag out.");
+            throw new ModelLoadException($"{EngineOptionList.EnableExpertParallel}: {config.Architecture} has no experts. Leave the flag out.");
         if (options.EnableExpertParallel && config.Moe!.ExpertCount < options.TensorParallelSize)
             throw new ModelLoadException(
-                $"--enable-expert-parallel: {config.Moe.ExpertCount} experts cannot be shared out to {options.TensorParallelSize} ranks. Lower --tensor-parallel-size to {config.Moe.ExpertCount} or less.");
+                $"{EngineOptionList.EnableExpertParallel}: {config.Moe.ExpertCount} experts cannot be shared out to {options.TensorParallelSize} ranks. Lower {EngineOptionList.TensorParallelSize} to {config.Moe.ExpertCount} or less.");
         var group = new LocalGroup(options.TensorParallelSize, TimeSpan.FromSeconds(options.RankTimeoutSeconds));
         var ranks = ChooseRanks(config, group);
         var runners = new List<ModelRunner>();
@@ -113,26 +114,14 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
 
     private void CheckOptions()
     {
-        if (options.Quantization is { } format && !QuantizedTensor.Formats.Contains(format))
-            throw new ModelLoadException($"--quantization is '{format}'; it must be one of {string.Join(", ", QuantizedTensor.Formats)}.");
-        static void InRange(string flag, long value, long low, long high)
+        try
         {
-            if (value < low || value > high)
-                throw new ModelLoadException($"{flag} is {value}; it must be between {low} and {high}.");
+            EngineOptionList.All.Check(options);
         }
-
-        InRange("--max-num-seqs", options.MaxNumSeqs, 1, 65536);
-        InRange("--max-num-batched-tokens", options.MaxNumBatchedTokens, 1, 1 << 20);
-        InRange("--block-size", options.BlockSize, 1, 1024);
-        InRange("--max-queue", options.MaxQueue, 1, 1 << 20);
-        InRange("--tensor-parallel-size", options.TensorParallelSize, 1, 64);
-        if (options.ActivationScheme is not ("weight-only" or "dynamic"))
-            throw new ModelLoadException($"--activation-scheme is '{options.ActivationScheme}'; it must be weight-only or dynamic.");
-        if (options.Dequantize && options.ActivationScheme == "dynamic")
-            throw new ModelLoadException("--activation-scheme dynamic rounds the inputs of FP8 weights, and --dequantize leaves none. Give one of them.");
-        if (options.MaxNumBatchedTokens < options.MaxNumSeqs)
-            throw new ModelLoadException(
-                $"--max-num-batched-tokens ({options.MaxNumBatchedTokens}) is below --max-num-seqs ({options.MaxNumSeqs}): not every sequence could get a token each step. Raise the first or lower the second.");
+        catch (OptionException e)
+        {
+            throw new ModelLoadException(e.Message, e);
+        }
     }
 
     private List<RankContext> ChooseRanks(ModelConfig config, LocalGroup group)
@@ -141,7 +130,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         bool cpu = device.type == TorchSharp.DeviceType.CPU;
         if (!cpu && options.TensorParallelSize > 1)
             throw new ModelLoadException(
-                $"--tensor-parallel-size {options.TensorParallelSize} on CUDA needs NCCL between the GPUs, which comes with GPU ranks. Use --device cpu, or 1 rank.");
+                $"{EngineOptionList.TensorParallelSize} {options.TensorParallelSize} on CUDA needs NCCL between the GPUs, which comes with GPU ranks. Use {EngineOptionList.Device} cpu, or 1 rank.");
         var type = ChooseType(config, device);
         bool dynamic = options.ActivationScheme == "dynamic";
         var kernels = cpu ? CpuKernels.CreateOrReference(dynamic) : new TorchKernels { DynamicActivations = dynamic };
@@ -158,23 +147,22 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
             "auto" => gpus > 0 ? new Device(TorchSharp.DeviceType.CUDA, 0) : CPU,
             "cuda" when gpus > 0 => new Device(TorchSharp.DeviceType.CUDA, 0),
             "cuda" => throw new ModelLoadException(
-                $"--device cuda: libtorch ({TorchRuntime.Source}) sees no CUDA device. Build with -p:TorchBackend=cuda or set {TorchRuntime.LibraryVariable} "
-                + "to a CUDA libtorch, and check that nvidia-smi lists a GPU; or use --device cpu."),
-            var other => throw new ModelLoadException($"--device is '{other}'; it must be auto, cpu or cuda."),
+                $"{EngineOptionList.Device} cuda: libtorch ({TorchRuntime.Source}) sees no CUDA device. Build with -p:TorchBackend=cuda or set {TorchRuntime.LibraryVariable} "
+                + $"to a CUDA libtorch, and check that nvidia-smi lists a GPU; or use {EngineOptionList.Device} cpu."),
+            var other => throw new UnreachableException($"{EngineOptionList.Device} {other} has passed the check."),
         };
     }
 
     private ScalarType ChooseType(ModelConfig config, Device device)
     {
-        if (options.DType != "auto")
-            return (DTypes.ParseComputeType(options.DType)
-                ?? throw new ModelLoadException($"--dtype is '{options.DType}'; it must be auto, float32, bfloat16 or float16.")).ToScalarType();
+        if (DTypes.ParseComputeType(options.DType) is { } asked)
+            return asked.ToScalarType();
 
-        // A GGUF file declares no type, and its decoded blocks are exact in float32 only.
+        // It is auto. A GGUF file declares no type, and its decoded blocks are exact in float32 only.
         var declared = config.DeclaredType ?? DType.Float32;
         bool halfOnCpu = declared == DType.Float16 && device.type == TorchSharp.DeviceType.CPU;
         if (halfOnCpu)
-            log("--dtype auto: the checkpoint is float16, which CPUs compute slowly; bfloat16 is used. Set --dtype to choose.");
+            log($"{EngineOptionList.DType} auto: the checkpoint is float16, which CPUs compute slowly; bfloat16 is used. Set {EngineOptionList.DType} to choose.");
         return (halfOnCpu ? DType.BFloat16 : declared).ToScalarType();
     }
 
@@ -187,20 +175,20 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         long blocks = options.NumGpuBlocksOverride ?? Math.Min(budget / blockBytes, UsefulBlocks(wanted));
         if (blocks < 1)
             throw new ModelLoadException(
-                $"The KV cache gets {Size(budget)}, but one block of {options.BlockSize} tokens takes {Size(blockBytes)}. Raise --kv-cache-memory-bytes or lower --block-size.");
+                $"The KV cache gets {Size(budget)}, but one block of {options.BlockSize} tokens takes {Size(blockBytes)}. Raise {EngineOptionList.KvCacheMemoryBytes} or lower {EngineOptionList.BlockSize}.");
         long capacity = Math.Min(blocks * options.BlockSize, int.MaxValue);
         if (options.MaxModelLen is { } asked)
         {
-            if (asked < 1 || asked > config.MaxPositions)
-                throw new ModelLoadException($"--max-model-len is {asked}; the model allows 1 to {config.MaxPositions} (max_position_embeddings).");
+            if (asked > config.MaxPositions)
+                throw new ModelLoadException($"{EngineOptionList.MaxModelLen} is {asked}; the model allows 1 to {config.MaxPositions} (max_position_embeddings).");
             if (asked > capacity)
                 throw new ModelLoadException(
-                    $"--max-model-len {asked} does not fit: the KV cache holds {capacity} tokens ({blocks} blocks of {options.BlockSize}, {Size(blocks * blockBytes)}), "
-                    + $"and {asked} tokens need {Size((asked + options.BlockSize - 1L) / options.BlockSize * blockBytes)}. Lower it to {capacity}, or raise --kv-cache-memory-bytes.");
+                    $"{EngineOptionList.MaxModelLen} {asked} does not fit: the KV cache holds {capacity} tokens ({blocks} blocks of {options.BlockSize}, {Size(blocks * blockBytes)}), "
+                    + $"and {asked} tokens need {Size((asked + options.BlockSize - 1L) / options.BlockSize * blockBytes)}. Lower it to {capacity}, or raise {EngineOptionList.KvCacheMemoryBytes}.");
         }
         else if (capacity < config.MaxPositions)
         {
-            log($"Maximum length lowered from the model's {config.MaxPositions} to {capacity} tokens, which is what the KV cache holds. Raise --kv-cache-memory-bytes for more.");
+            log($"Maximum length lowered from the model's {config.MaxPositions} to {capacity} tokens, which is what the KV cache holds. Raise {EngineOptionList.KvCacheMemoryBytes} for more.");
         }
 
         return ((int)blocks, (int)Math.Min(wanted, capacity));
@@ -214,7 +202,7 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         if (device.type == TorchSharp.DeviceType.CPU)
             return Math.Min(DefaultCacheBytes, MachineMemory.FreeHostBytes() / 2);
         var (free, total) = MachineMemory.CudaBytes();
-        return Math.Max(0, free - (long)((1 - options.GpuMemoryUtilization) * total));
+        return Math.Max(0, free - (long)((1 - (options.GpuMemoryUtilization ?? DefaultGpuShare)) * total));
     }
 
     private EngineFacts Facts(ModelConfig config, RankContext rank, IReadOnlyList<LoadReport> reports, int blocks, long cacheBytes, int maxLength)

@@ -110,7 +110,7 @@ public sealed class LlmEngine : IAsyncDisposable
         var channel = Channel.CreateUnbounded<TokenOutput>(new UnboundedChannelOptions { SingleReader = true, AllowSynchronousContinuations = false });
         var sequence = new Sequence(request, channel.Writer);
         if (!_requests.TryOpen(sequence, MaxRequests))
-            throw new CapacityException($"The queue is full: {_options.MaxQueue} requests wait (--max-queue). Try again later.");
+            throw new CapacityException($"The queue is full: {_options.MaxQueue} requests wait ({EngineOptionList.MaxQueue}). Try again later.");
         Post(() => _requests.Admit(sequence));
 
         // The thread may have ended between the check above and the post; nobody would answer then.
@@ -276,7 +276,7 @@ public sealed class LlmEngine : IAsyncDisposable
     {
         _requests.CountStepFault();
         _fault = new EngineFaultedException(_loaded.Ranks.Failure?.Message
-            ?? $"Rank 0 did not come back from step {_requests.Steps}: no operation was begun for {_options.RankTimeoutSeconds} s (--rank-timeout). The engine is given up.");
+            ?? $"Rank 0 did not come back from step {_requests.Steps}: no operation was begun for {_options.RankTimeoutSeconds} s ({EngineOptionList.RankTimeout}). The engine is given up.");
         _requests.EndAll(_fault);
         _stopped.TrySetResult();
     }

@@ -34,7 +34,7 @@ public sealed record RankContext(Communicator Communicator, KernelSet Kernels, D
     {
         if (!CanSplitHeads(heads, kvHeads, WorldSize))
             throw new ModelLoadException(
-                $"--tensor-parallel-size {WorldSize} cannot split {heads} query heads and {kvHeads} key-value heads. Use one of: "
+                $"{new OptionName("tensor-parallel-size")} {WorldSize} cannot split {heads} query heads and {kvHeads} key-value heads. Use one of: "
                 + $"{string.Join(", ", Enumerable.Range(1, heads).Where(size => CanSplitHeads(heads, kvHeads, size)))}.");
         return kvHeads >= WorldSize
             ? (heads / WorldSize, kvHeads / WorldSize * Rank, kvHeads / WorldSize)

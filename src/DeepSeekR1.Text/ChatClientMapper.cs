@@ -39,8 +39,8 @@ internal static class ChatClientMapper
         MaxTokens = options.MaxOutputTokens,
         Seed = options.Seed,
         Stop = options.StopSequences is { } stops ? [.. stops] : [],
-        FrequencyPenalty = InRange("FrequencyPenalty", options.FrequencyPenalty, -2, 2) ?? 0,
-        PresencePenalty = InRange("PresencePenalty", options.PresencePenalty, -2, 2) ?? 0,
+        FrequencyPenalty = InRange("FrequencyPenalty", options.FrequencyPenalty, -2, 2),
+        PresencePenalty = InRange("PresencePenalty", options.PresencePenalty, -2, 2),
     };
 
     /// <summary>The same table as <c>reasoning_effort</c> over HTTP.</summary>

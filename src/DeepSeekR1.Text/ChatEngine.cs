@@ -1,5 +1,6 @@
 using System.Globalization;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Engine.Options;
 using DeepSeekR1.Text.Templates;
 using DeepSeekR1.Text.Tokenization;
 
@@ -109,7 +110,7 @@ public sealed class ChatEngine : IAsyncDisposable
         }
         catch (TemplateException e)
         {
-            throw new StartupException($"The chat template is not valid: {e.Message.TrimEnd('.')}. Give another with --chat-template FILE.", e);
+            throw new StartupException($"The chat template is not valid: {e.Message.TrimEnd('.')}. Give another with {OptionText.Mark("chat-template")} FILE.", e);
         }
     }
 
@@ -125,7 +126,7 @@ public sealed class ChatEngine : IAsyncDisposable
             CheckPrompt(prompt, param);
         if ((long)prompts.Count * settings.N > _engine.MaxRequests)
             throw new InvalidRequestException(settings.N > 1 ? "n" : param, "invalid_value", string.Create(CultureInfo.InvariantCulture,
-                $"{prompts.Count} prompt(s) with {settings.N} answer(s) each are {(long)prompts.Count * settings.N} answers at once; this server holds at most {_engine.MaxRequests} (--max-num-seqs plus --max-queue). Lower n or best_of, or send several requests."));
+                $"{prompts.Count} prompt(s) with {settings.N} answer(s) each are {(long)prompts.Count * settings.N} answers at once; this server holds at most {_engine.MaxRequests} ({EngineOptionList.MaxNumSeqs} plus {EngineOptionList.MaxQueue}). Lower n or best_of, or send several requests."));
         CheckIds(settings.StopTokenIds, "stop_token_ids");
         CheckIds(settings.AllowedTokenIds ?? [], "allowed_token_ids");
         CheckIds([.. settings.LogitBias?.Keys ?? []], "logit_bias");
@@ -149,10 +150,9 @@ public sealed class ChatEngine : IAsyncDisposable
 
     private GenerationRequest Request(string id, IReadOnlyList<int> prompt, GenerationSettings settings, ulong seed, int choice)
     {
-        var defaults = Facts.Defaults;
         int sample = choice % settings.N;
         int room = Facts.MaxModelLen - prompt.Count;
-        int maxTokens = settings.MaxTokens ?? Math.Min(room, settings.DefaultMaxTokens ?? defaults.MaxNewTokens ?? room);
+        int maxTokens = settings.MaxTokens ?? Math.Min(room, settings.DefaultMaxTokens ?? Facts.Defaults.MaxNewTokens ?? room);
         return new GenerationRequest
         {
             Id = choice == 0 ? id : string.Create(CultureInfo.InvariantCulture, $"{id}-{choice}"),
@@ -162,27 +162,13 @@ public sealed class ChatEngine : IAsyncDisposable
             Tenant = settings.Tenant,
             CacheSalt = settings.CacheSalt,
             TimeLimit = settings.TimeLimit,
-            Sampling = new SamplingParams
+            Sampling = settings.Resolve(Facts, seed, maxTokens) with
             {
-                Temperature = settings.Temperature ?? defaults.Temperature ?? 1f,
-                TopP = settings.TopP ?? defaults.TopP ?? 1f,
-                TopK = Math.Max(0, settings.TopK ?? defaults.TopK ?? 0),
-                MinP = settings.MinP ?? defaults.MinP ?? 0f,
-                Seed = seed,
                 SampleIndex = sample,
-                MaxTokens = maxTokens,
-                MinTokens = Math.Min(settings.MinTokens, maxTokens),
-                StopTokenIds = settings.IgnoreEos ? settings.StopTokenIds : [.. Facts.EosTokenIds, .. settings.StopTokenIds],
-                TopLogprobs = settings.TopLogprobs,
+                BadWords = BadWords(settings.BadWords),
 
                 // The answers of one prompt share its scores.
                 PromptLogprobs = sample == 0 ? settings.PromptLogprobs : null,
-                PresencePenalty = settings.PresencePenalty,
-                FrequencyPenalty = settings.FrequencyPenalty,
-                RepetitionPenalty = settings.RepetitionPenalty ?? defaults.RepetitionPenalty ?? 1f,
-                LogitBias = settings.LogitBias,
-                BadWords = BadWords(settings.BadWords),
-                AllowedTokenIds = settings.AllowedTokenIds,
             },
         };
     }

@@ -28,7 +28,7 @@ internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets 
     {
         if (template is null)
             throw new InvalidRequestException(null, "no_chat_template",
-                "This model has no chat template. Use /v1/completions, or start the server with --chat-template FILE.");
+                $"This model has no chat template. Use /v1/completions, or start the server with {Engine.Options.OptionText.Mark("chat-template")} FILE.");
         if (!request.ContinueFinalMessage)
             return Render(request, request.Messages, request.AddGenerationPrompt);
         var last = request.Messages[^1];

@@ -20,38 +20,14 @@ public enum ReasoningFormat
 /// <param name="Name">Optional name of the speaker.</param>
 public sealed record ChatMessage(string Role, string? Content, string? Reasoning = null, string? Name = null);
 
-/// <summary>How text is generated. Null values take the checkpoint's generation_config.json, then the neutral value.</summary>
-public sealed record GenerationSettings
+/// <summary>
+/// How text is generated: what is asked of sampling, and what is the text side's. Null values take the checkpoint's
+/// generation_config.json, then the neutral value.
+/// </summary>
+public sealed record GenerationSettings : SamplingOverrides
 {
-    /// <summary>Divides the logits; 0 is greedy.</summary>
-    public float? Temperature { get; init; }
-
-    /// <summary>Keep the smallest set of tokens that reaches this probability.</summary>
-    public float? TopP { get; init; }
-
-    /// <summary>Keep the k best tokens; 0 or -1 keeps all.</summary>
-    public int? TopK { get; init; }
-
-    /// <summary>Drop tokens below this fraction of the best probability.</summary>
-    public float? MinP { get; init; }
-
-    /// <summary>Taken from the logits of every token that was generated before.</summary>
-    public float PresencePenalty { get; init; }
-
-    /// <summary>The same, once for every time.</summary>
-    public float FrequencyPenalty { get; init; }
-
-    /// <summary>Divides the logits of every token of prompt and output; null takes the checkpoint's.</summary>
-    public float? RepetitionPenalty { get; init; }
-
-    /// <summary>Added to the logits of single tokens.</summary>
-    public IReadOnlyDictionary<int, float>? LogitBias { get; init; }
-
     /// <summary>Words that are not written.</summary>
     public IReadOnlyList<string> BadWords { get; init; } = [];
-
-    /// <summary>The only ids that may be generated; null allows all.</summary>
-    public IReadOnlyList<int>? AllowedTokenIds { get; init; }
 
     /// <summary>Urgency in the queue; smaller numbers go first.</summary>
     public int Priority { get; init; }
@@ -71,29 +47,14 @@ public sealed record GenerationSettings
     /// <summary>Most tokens when the request says nothing, cut to the context; null takes the checkpoint's default, else the rest of the context.</summary>
     public int? DefaultMaxTokens { get; init; }
 
-    /// <summary>While fewer tokens are generated, neither a stop token nor a stop string ends the text.</summary>
-    public int MinTokens { get; init; }
-
     /// <summary>Strings that end the text; searched in thought and answer.</summary>
     public IReadOnlyList<string> Stop { get; init; } = [];
-
-    /// <summary>Token ids that end the text besides EOS.</summary>
-    public IReadOnlyList<int> StopTokenIds { get; init; } = [];
-
-    /// <summary>EOS does not end the text.</summary>
-    public bool IgnoreEos { get; init; }
 
     /// <summary>The stop string that was found stays in the text.</summary>
     public bool IncludeStopString { get; init; }
 
     /// <summary>Special tokens leave no text.</summary>
     public bool SkipSpecialTokens { get; init; } = true;
-
-    /// <summary>Number of alternatives per token; null asks for no log-probabilities, 0 for the chosen token's alone.</summary>
-    public int? TopLogprobs { get; init; }
-
-    /// <summary>The same for the tokens of the prompt; null asks for none.</summary>
-    public int? PromptLogprobs { get; init; }
 
     /// <summary>Nothing is generated: the answer ends as soon as the prompt is computed.</summary>
     public bool PromptOnly { get; init; }

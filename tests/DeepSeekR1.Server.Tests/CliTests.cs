@@ -1,5 +1,6 @@
 using DeepSeekR1.Cli;
 using DeepSeekR1.Text;
+using Microsoft.Extensions.Configuration;
 using Xunit;
 
 namespace DeepSeekR1.Server.Tests;
@@ -15,7 +16,7 @@ public sealed class CliTests : IDisposable
 
     private ServerOptions Resolve(string? model, (string, string)[] flags, params (string, string)[] environment)
         => ServeSettings.Resolve(model, flags.ToDictionary(f => f.Item1, f => f.Item2),
-            name => environment.FirstOrDefault(e => e.Item1 == name).Item2, SettingsFile);
+            new ConfigurationBuilder().AddInMemoryCollection(environment.Select(e => KeyValuePair.Create(e.Item1["DEEPSEEKR1_".Length..], (string?)e.Item2))).Build(), SettingsFile);
 
     [Fact]
     public void Resolve_FlagBeatsEnvironmentBeatsFile()
@@ -31,7 +32,7 @@ public sealed class CliTests : IDisposable
     [Fact]
     public void Resolve_WithoutModel_SaysWhatToGive()
         => Assert.Equal("serve needs a MODEL: a checkpoint folder or a .gguf file. The bundled model, models/r1-tiny, is neither beside the program nor here.",
-            Assert.Throws<UsageException>(() => ServeSettings.Resolve(null, new Dictionary<string, string>(), _ => null, SettingsFile, bundled: () => null)).Message);
+            Assert.Throws<UsageException>(() => ServeSettings.Resolve(null, new Dictionary<string, string>(), new ConfigurationBuilder().Build(), SettingsFile, bundled: () => null)).Message);
 
     [Fact]
     public void Resolve_WithoutModel_TakesTheBundledOneAndSaysWhatItIs()
@@ -87,7 +88,7 @@ public sealed class CliTests : IDisposable
     public void Readme_NamesEveryOption()
     {
         string readme = File.ReadAllText(Path.Combine(Testing.Goldens.Repository, "README.md"));
-        Assert.All(ServeOptions.All, option => Assert.Contains($"`--{option.Name}`", readme));
+        Assert.All(ServerOptionList.All, option => Assert.Contains($"`--{option.Name}`", readme));
     }
 
     private static async Task<(int Code, string Error)> RunAsync(params string[] args)

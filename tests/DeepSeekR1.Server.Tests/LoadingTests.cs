@@ -49,6 +49,25 @@ public sealed class LoadingTests
         Assert.False(answer.Headers.Contains("x-should-retry"));
     }
 
+    /// <summary>Kestrel looks once a second.</summary>
+    [Fact]
+    public async Task Connection_WithoutARequest_IsClosedAfterTheKeepAliveTimeout()
+    {
+        await using var server = ServerHost.Create(Options(NeverReady) with { KeepAliveTimeoutSeconds = 1 });
+        await server.StartAsync();
+        using var connection = new System.Net.Sockets.TcpClient();
+        await connection.ConnectAsync(IPAddress.Loopback, server.Address.Port);
+        var stream = connection.GetStream();
+        await stream.WriteAsync("GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"u8.ToArray());
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        var buffer = new byte[4096];
+        long read = 0;
+        for (int count; (count = await stream.ReadAsync(buffer).AsTask().WaitAsync(TimeSpan.FromSeconds(30))) > 0;)
+            read += count;
+        Assert.InRange(read, 50, 4096);
+        Assert.InRange(watch.Elapsed.TotalSeconds, 0.9, 25);
+    }
+
     [Fact]
     public async Task Health_WhileLoading_LiveYesReadyNo()
     {

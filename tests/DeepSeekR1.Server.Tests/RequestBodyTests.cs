@@ -24,6 +24,7 @@ public sealed class RequestBodyTests
     [InlineData("\"top_p\":0", "top_p", "'top_p' must be above 0 and at most 1, not 0.")]
     [InlineData("\"top_k\":-2", "top_k", "'top_k' must be at least -1, not -2.")]
     [InlineData("\"min_p\":1.5", "min_p", "'min_p' must be between 0 and 1, not 1.5.")]
+    [InlineData("\"top_n_sigma\":-2", "top_n_sigma", "'top_n_sigma' must be between -1 and 1000, not -2.")]
     [InlineData("\"n\":0", "n", "'n' must be between 1 and 128, not 0.")]
     [InlineData("\"n\":1.5", "n", "'n' must be an integer, not a number: 1.5.")]
     [InlineData("\"max_tokens\":0", "max_tokens", "'max_tokens' must be at least 1, not 0.")]
@@ -129,6 +130,13 @@ public sealed class RequestBodyTests
         Assert.Equal(16, request.Settings.Seed);
         Assert.Equal("tiny", answer.Model);
         Assert.False(answer.Stream);
+    }
+
+    [Fact]
+    public void TopNSigma_IsSet()
+    {
+        Assert.Equal(1.5f, Mapper.MapChat(Body(Chat("\"top_n_sigma\":1.5")), "id").Request.Settings.TopNSigma);
+        Assert.Equal(0f, Mapper.MapCompletion(Body("""{"prompt":"a","top_n_sigma":0}"""), "id").Request.Settings.TopNSigma);
     }
 
     [Theory]

@@ -77,6 +77,16 @@ public partial class LayeringTests
                 Assert.False(DeviceNames().IsMatch(line), $"{Path.GetFileName(file)}: {line.Trim()}");
     }
 
+    /// <summary>Options have names; how they are given is the executable's business.</summary>
+    [Fact]
+    public void LowerRooms_KnowNoFlags()
+    {
+        foreach (string room in (string[])["Compute", "Models", "Engine", "Text"])
+            foreach (var file in Directory.EnumerateFiles(Path.Combine(Source(), $"DeepSeekR1.{room}"), "*.cs", SearchOption.AllDirectories).Where(IsSource))
+                foreach (var line in File.ReadLines(file).Where(l => !l.TrimStart().StartsWith("//", StringComparison.Ordinal)))
+                    Assert.False(Flag().IsMatch(line), $"{Path.GetFileName(file)}: {line.Trim()}");
+    }
+
     [Fact]
     public void Product_HasNoDefaultDeviceOrTypeAndNoClock()
     {
@@ -86,6 +96,9 @@ public partial class LayeringTests
 
     [GeneratedRegex("torch\\.(CPU|CUDA)\\b|(?<![.\\w])(CPU|CUDA)(?!\\w)|\"(cpu|cuda)|\\.cuda\\(|\\.cpu\\(")]
     private static partial Regex DeviceNames();
+
+    [GeneratedRegex("\"(?:[^\"]*[^-\"])?--[a-z]")]
+    private static partial Regex Flag();
 
     private static bool IsSource(string path) => !path.Contains($"{Path.DirectorySeparatorChar}obj{Path.DirectorySeparatorChar}", StringComparison.Ordinal);
 

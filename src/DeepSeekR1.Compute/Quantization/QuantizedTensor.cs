@@ -17,7 +17,7 @@ public abstract unsafe class QuantizedTensor(long rows, long columns) : IDisposa
     /// <summary>Columns K: inputs.</summary>
     public long Columns { get; } = columns;
 
-    /// <summary>Name of the format as <c>--quantization</c> writes it.</summary>
+    /// <summary>Name of the format as the option <c>quantization</c> writes it.</summary>
     public abstract string Format { get; }
 
     /// <summary>Bytes of codes and scales in memory.</summary>

@@ -28,13 +28,15 @@ internal sealed class Candidates : IDisposable
         bool hasTopK = parameters.TopK > 0 && parameters.TopK < logits.Length, hasMinP = parameters.MinP > 0, hasTopP = parameters.TopP < 1;
 
         // Both filters keep whatever is large enough, so their order does not matter. Ties with the k-th largest all stay.
-        float leastScaled = hasTopK ? LogitScan.KthLargest(logits, temperature, parameters.TopK) : float.NegativeInfinity;
+        float floor = parameters.Floor(logits), leastScaled = hasTopK ? LogitScan.KthLargest(logits, temperature, parameters.TopK) : float.NegativeInfinity;
+        bool cuts = hasTopK || floor > float.NegativeInfinity;
+        leastScaled = Math.Max(leastScaled, floor / temperature);
 
         // All weights below (1 - p) / V together are below 1 - p, and the sum of all weights is at least 1: top_p alone drops them for certain.
-        float leastWeight = hasMinP ? parameters.MinP : hasTopP && !hasTopK ? 0.5f * (1 - parameters.TopP) / logits.Length : 0;
+        float leastWeight = hasMinP ? parameters.MinP : hasTopP && !cuts ? 0.5f * (1 - parameters.TopP) / logits.Length : 0;
         (_count, double left) = LogitScan.Gather(logits, temperature, max, leastScaled, leastWeight, _ids, _weights);
         if (hasTopP)
-            KeepMass(parameters.TopP, hasMinP || hasTopK ? 0 : left);
+            KeepMass(parameters.TopP, hasMinP || cuts ? 0 : left);
     }
 
     /// <summary>Ids, ascending.</summary>

@@ -134,7 +134,7 @@ public static unsafe class Sampler
         foreach (float value in logits)
             isFault |= float.IsNaN(value) || float.IsPositiveInfinity(value);
         return new SampledToken(-1, float.NaN, 0, null, isFault
-            ? "The model produced logits that are not numbers for this request. Send it again; if it fails again, try another --dtype, for example float32."
+            ? $"The model produced logits that are not numbers for this request. Send it again; if it fails again, try another {EngineOptionList.DType}, for example float32."
             : "No token is left to choose from: the request's masks exclude every token of the vocabulary. Loosen allowed_token_ids, bad_words or min_tokens.", isFault);
     }
 

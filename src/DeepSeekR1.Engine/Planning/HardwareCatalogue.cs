@@ -3,7 +3,7 @@ using System.Text.Json;
 namespace DeepSeekR1.Engine.Planning;
 
 /// <summary>One kind of device, or this machine's memory and cores as one.</summary>
-/// <param name="Name">Name for people and for <c>--gpu</c>.</param>
+/// <param name="Name">Name for people and for the option <c>gpu</c>.</param>
 /// <param name="Vendor">Maker.</param>
 /// <param name="MemoryGib">Usable memory as the driver reports it, GiB.</param>
 /// <param name="BandwidthTbS">Memory bandwidth, TB/s; null when it is not known.</param>
@@ -36,12 +36,12 @@ public static class HardwareCatalogue
         {
             var own = JsonSerializer.Deserialize<List<HardwareEntry>>(File.ReadAllBytes(file), Json) ?? [];
             if (own.Find(e => string.IsNullOrEmpty(e.Name) || e.MemoryGib <= 0 || e.PerNode < 1) is { } bad)
-                throw new StartupException($"--catalogue '{file}': entry '{bad.Name}' needs a name, memory_gib above 0 and per_node of at least 1.");
+                throw new StartupException($"{PlanOptionList.Catalogue} '{file}': entry '{bad.Name}' needs a name, memory_gib above 0 and per_node of at least 1.");
             return [.. own, .. builtIn.Where(b => !own.Exists(o => Same(o.Name, b.Name)))];
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or JsonException)
         {
-            throw new StartupException($"--catalogue '{file}' cannot be read: {e.Message} It must be a JSON array of entries like those of `plan --list-gpus --json`.", e);
+            throw new StartupException($"{PlanOptionList.Catalogue} '{file}' cannot be read: {e.Message} It must be a JSON array of entries like those of `plan {PlanOptionList.ListGpus} {PlanOptionList.Json}`.", e);
         }
     }
 
@@ -55,7 +55,7 @@ public static class HardwareCatalogue
         var near = catalogue.Where(e => Plain(e.Name).Contains(Plain(name), StringComparison.Ordinal) || Plain(name).Contains(Plain(e.Name), StringComparison.Ordinal))
             .Select(e => e.Name).ToList();
         throw new StartupException(
-            $"--gpu '{name}' is not in the catalogue. {(near.Count > 0 ? $"Near: {string.Join(", ", near)}." : "")} `plan --list-gpus` shows all; --catalogue FILE adds your own.");
+            $"{PlanOptionList.Gpu} '{name}' is not in the catalogue. {(near.Count > 0 ? $"Near: {string.Join(", ", near)}." : "")} `plan {PlanOptionList.ListGpus}` shows all; {PlanOptionList.Catalogue} FILE adds your own.");
     }
 
     private static bool Same(string a, string b) => Plain(a) == Plain(b);

@@ -11,7 +11,7 @@ namespace DeepSeekR1.Engine.Planning;
 /// <param name="Concurrency">Sequences of that length at once.</param>
 /// <param name="Quantization">fp8 or none; null takes the checkpoint's.</param>
 /// <param name="ComputeType">Type of activations, cache and dense weights.</param>
-/// <param name="ChunkTokens">Most tokens of one step (--max-num-batched-tokens).</param>
+/// <param name="ChunkTokens">Most tokens of one step (max-num-batched-tokens).</param>
 public sealed record PlanRequest(int Context, int Concurrency, string? Quantization, DType ComputeType = DType.BFloat16, int ChunkTokens = 2048);
 
 /// <summary>Bytes on the largest rank.</summary>
@@ -51,7 +51,7 @@ public sealed record DevicePlan(
 /// </summary>
 public sealed class HardwarePlanner
 {
-    /// <summary>Share of a GPU that serving takes (--gpu-memory-utilization).</summary>
+    /// <summary>Share of a GPU that serving takes (gpu-memory-utilization).</summary>
     private const double GpuShare = 0.9;
 
     /// <summary>Share of the bandwidth that reading weights reaches, and of the peak speed that long products reach.</summary>
@@ -72,15 +72,15 @@ public sealed class HardwarePlanner
     {
         (_config, _request) = (config, request);
         if (request.Context < 1 || request.Context > config.MaxPositions)
-            throw new StartupException($"--context is {request.Context}; the model allows 1 to {config.MaxPositions} (max_position_embeddings).");
+            throw new StartupException($"{PlanOptionList.Context} is {request.Context}; the model allows 1 to {config.MaxPositions} (max_position_embeddings).");
         if (request.Concurrency < 1)
-            throw new StartupException($"--concurrency is {request.Concurrency}; it must be at least 1.");
+            throw new StartupException($"{PlanOptionList.Concurrency} is {request.Concurrency}; it must be at least 1.");
         _quantization = request.Quantization switch
         {
             null => config.Fp8Block is null ? null : "fp8",
             "none" => null,
             "fp8" => "fp8",
-            var other => throw new StartupException($"--quantization is '{other}'; it must be none or fp8."),
+            var other => throw new StartupException($"{PlanOptionList.Quantization} is '{other}'; it must be none or fp8."),
         };
         Size = new ModelSize(config);
     }

@@ -78,7 +78,7 @@ public abstract class Checkpoint : IDisposable
         if (!File.Exists(path) || !path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase))
             return SafetensorsCheckpoint.Open(path, copies);
         return copies
-            ? throw new ModelLoadException($"--load-format copy: '{path}' is a GGUF file, which is always mapped and decoded. Leave the flag out.")
+            ? throw new ModelLoadException($"{new OptionName("load-format")} copy: '{path}' is a GGUF file, which is always mapped and decoded. Leave the flag out.")
             : GgufCheckpoint.Open(path);
     }
 

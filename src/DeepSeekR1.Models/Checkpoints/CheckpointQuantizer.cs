@@ -75,9 +75,9 @@ public static class CheckpointQuantizer
         "fp8" => new StoredFp8((128, 128)),
         "int8" => new StoredInt8(options.OutlierThreshold),
         "int4" when options.Group is 32 or 128 => new StoredInt4(options.Group),
-        "int4" => throw new ModelLoadException($"--group is {options.Group}; it must be 32 or 128."),
+        "int4" => throw new ModelLoadException($"{new OptionName("group")} is {options.Group}; it must be 32 or 128."),
         "nf4" => new StoredNf4(options.DoubleQuant),
-        var other => throw new ModelLoadException($"--format is '{other}'; it must be fp8, int8, int4 or nf4."),
+        var other => throw new ModelLoadException($"{new OptionName("format")} is '{other}'; it must be fp8, int8, int4 or nf4."),
     };
 
     /// <summary>Makes the folder, or checks that the one of a run that was cut is for the same work.</summary>

@@ -56,7 +56,7 @@ internal sealed class CompletionsApi(
         var body = await RequestBody.ReadAsync(context);
         mapper.CheckModel(body);
         var ids = Tokenize(engine, body);
-        bool texts = body.Flag("return_token_strs") ?? false;
+        bool texts = RequestFields.ReturnTokenStrs.Read(body) ?? false;
         var answer = new TokenizeResponse(ids.Count, engine.Facts.MaxModelLen, ids,
             texts ? [.. ids.Select(id => Encoding.UTF8.GetString(engine.TokenBytes(id).Span))] : null);
         await context.Response.WriteAsJsonAsync(answer, WireJson.Default.TokenizeResponse);
@@ -64,13 +64,13 @@ internal sealed class CompletionsApi(
 
     private static IReadOnlyList<int> Tokenize(ChatEngine engine, RequestBody body)
     {
-        bool hasPrompt = body.TryGet("prompt", out var prompt);
+        bool hasPrompt = body.TryGet("prompt", out _);
         bool hasMessages = body.TryGet("messages", out _);
         if (hasPrompt == hasMessages)
             throw new InvalidRequestException(hasPrompt ? "messages" : "prompt", "invalid_value",
                 "Send either 'prompt' (a text) or 'messages' (a conversation).");
         if (hasPrompt)
-            return engine.Tokenize(RequestBody.Text("prompt", prompt), body.Flag("add_special_tokens") ?? true);
+            return engine.Tokenize(RequestFields.PlainText.Read(body)!, RequestFields.AddSpecialTokens.Read(body) ?? true);
         UnsupportedFields.CheckChat(body.Root);
         return engine.Tokenize(RequestMapper.Conversation(body, "tokenize"));
     }
@@ -80,9 +80,9 @@ internal sealed class CompletionsApi(
         var engine = lifecycle.Require();
         var body = await RequestBody.ReadAsync(context);
         mapper.CheckModel(body);
-        if (!body.TryGet("tokens", out var tokens))
+        if (RequestFields.Tokens.Read(body) is not { } tokens)
             throw new InvalidRequestException("tokens", "missing_field", "'tokens' is missing. Send a list of token ids.");
-        string text = engine.Detokenize(RequestBody.Integers("tokens", tokens));
+        string text = engine.Detokenize(tokens);
         await context.Response.WriteAsJsonAsync(new DetokenizeResponse(text), WireJson.Default.DetokenizeResponse);
     }
 }

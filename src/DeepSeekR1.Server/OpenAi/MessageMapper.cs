@@ -11,7 +11,7 @@ internal static class MessageMapper
     /// <returns>The messages, and whether the last one asks to be continued (DeepSeek's <c>prefix</c>); null when it does not say.</returns>
     public static (IReadOnlyList<ChatMessage> Messages, bool? Prefix) Map(RequestBody body)
     {
-        if (!body.TryGet("messages", out var list))
+        if (!RequestFields.Messages.TryRead(body, out var list))
             throw new InvalidRequestException("messages", "missing_field", "'messages' is missing. Send a list with at least one message.");
         if (list.ValueKind != JsonValueKind.Array)
             throw RequestBody.WrongType("messages", "a list of messages", list);
@@ -111,10 +111,13 @@ internal static class MessageMapper
 /// <summary>The <c>prompt</c> of a completion request in its four forms.</summary>
 internal static class PromptMapper
 {
+    /// <summary>Most prompts of one request.</summary>
+    public const int MaxPrompts = 1024;
+
     /// <summary>Reads the prompts.</summary>
-    public static IReadOnlyList<PromptInput> Map(RequestBody body, int maxPrompts)
+    public static IReadOnlyList<PromptInput> Map(RequestBody body)
     {
-        if (!body.TryGet("prompt", out var prompt))
+        if (!RequestFields.Prompt.TryRead(body, out var prompt))
             throw new InvalidRequestException("prompt", "missing_field", "'prompt' is missing. Send a text, a list of texts, or token ids.");
         if (prompt.ValueKind == JsonValueKind.String)
             return [new PromptInput(RequestBody.Text("prompt", prompt), null)];
@@ -124,9 +127,9 @@ internal static class PromptMapper
             throw new InvalidRequestException("prompt", "invalid_value", "'prompt' is empty. Send at least one text or token id.");
         if (prompt[0].ValueKind == JsonValueKind.Number)
             return [new PromptInput(null, RequestBody.Integers("prompt", prompt))];
-        if (prompt.GetArrayLength() > maxPrompts)
+        if (prompt.GetArrayLength() > MaxPrompts)
             throw new InvalidRequestException("prompt", "invalid_value",
-                $"'prompt' holds {prompt.GetArrayLength()} prompts; at most {maxPrompts} fit into one request. Send several requests.");
+                $"'prompt' holds {prompt.GetArrayLength()} prompts; at most {MaxPrompts} fit into one request. Send several requests.");
         return [.. prompt.EnumerateArray().Select(Item)];
     }
 

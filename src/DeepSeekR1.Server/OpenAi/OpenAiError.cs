@@ -33,14 +33,14 @@ internal sealed record OpenAiError(
     {
         OpenAiException e => e.Error,
         BrokenStreamException { InnerException: { } cause } => From(cause),
-        InvalidRequestException e => new OpenAiError(400, "invalid_request_error", e.Code, e.Param, e.Message),
-        CapacityException { Closing: true } e => Unavailable("shutting_down", e.Message, retryAfterSeconds: 5),
-        CapacityException e => new OpenAiError(429, "rate_limit_error", "queue_full", null, e.Message, RetryAfterSeconds: 1),
+        InvalidRequestException e => new OpenAiError(400, "invalid_request_error", e.Code, e.Param, Flags.Spell(e.Message)),
+        CapacityException { Closing: true } e => Unavailable("shutting_down", Flags.Spell(e.Message), retryAfterSeconds: 5),
+        CapacityException e => new OpenAiError(429, "rate_limit_error", "queue_full", null, Flags.Spell(e.Message), RetryAfterSeconds: 1),
         BadHttpRequestException { StatusCode: 413 } => TooLarge(null),
         BadHttpRequestException e => Invalid(e.StatusCode, "bad_request", e.Message),
-        StepFailedException e => new OpenAiError(500, "server_error", "step_failed", null, e.Message, RetryAfterSeconds: 1),
+        StepFailedException e => new OpenAiError(500, "server_error", "step_failed", null, Flags.Spell(e.Message), RetryAfterSeconds: 1),
         EngineFaultedException e => new OpenAiError(500, "server_error", "engine_fault", null,
-            $"The engine failed and answers no more requests: {e.Message} Restart the server; its log holds the details."),
+            $"The engine failed and answers no more requests: {Flags.Spell(e.Message)} Restart the server; its log holds the details."),
         _ => new OpenAiError(500, "server_error", Unexpected, null, "The server failed on this request; its log holds the details."),
     };
 

@@ -8,18 +8,6 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace DeepSeekR1.Server.OpenAi;
 
-/// <summary>One field that a request may have: its name, its JSON type, its range, its meaning. Also feeds the OpenAPI document.</summary>
-/// <param name="Name">Name on the wire.</param>
-/// <param name="Type">OpenAPI type: integer, number, boolean, string, array or object.</param>
-/// <param name="Description">For people.</param>
-/// <param name="Min">Least value, allowed itself.</param>
-/// <param name="Max">Largest value, allowed itself.</param>
-internal sealed record RequestField(string Name, string Type, string Description, double? Min = null, double? Max = null)
-{
-    /// <summary>The least value itself is not allowed.</summary>
-    public bool ExclusiveMin { get; init; }
-}
-
 /// <summary>
 /// A request's JSON object with typed access. A null member counts as absent; a wrong type or a value out of range is
 /// refused with name, value and limit.
@@ -110,47 +98,42 @@ internal sealed class RequestBody(JsonElement root)
     public bool TryGet(string name, out JsonElement value)
         => root.TryGetProperty(name, out value) && value.ValueKind != JsonValueKind.Null;
 
-    /// <summary>A number in the field's range.</summary>
-    public float? Number(RequestField field)
+    /// <summary>A number in a range; the least one itself may be excluded.</summary>
+    public static float Number(string name, JsonElement value, double min, double max, bool exclusiveMin)
     {
-        if (!TryGet(field.Name, out var value))
-            return null;
         if (value.ValueKind != JsonValueKind.Number)
-            throw WrongType(field.Name, "a number", value);
+            throw WrongType(name, "a number", value);
         double number = value.GetDouble();
-        bool tooSmall = number < field.Min || (field.ExclusiveMin && number <= field.Min);
-        return double.IsFinite(number) && !tooSmall && !(number > field.Max) ? (float)number : throw OutOfRange(field, value);
+        bool tooSmall = number < min || (exclusiveMin && number <= min);
+        return double.IsFinite(number) && !tooSmall && number <= max ? (float)number
+            : throw OutOfRange(name, value, exclusiveMin ? $"above {Show(min)} and at most {Show(max)}" : $"between {Show(min)} and {Show(max)}");
     }
 
-    /// <summary>A 32-bit integer in the field's range.</summary>
-    public int? Integer(RequestField field) => (int?)LongInteger(field);
-
-    /// <summary>A 64-bit integer in the field's range.</summary>
-    public long? LongInteger(RequestField field)
+    /// <summary>A 64-bit integer in a range; <see cref="int.MaxValue"/> as largest value is shown only to those who are above it.</summary>
+    public static long Integer(string name, JsonElement value, int? min, int? max)
     {
-        if (!TryGet(field.Name, out var value))
-            return null;
         if (value.ValueKind != JsonValueKind.Number)
-            throw WrongType(field.Name, "an integer", value);
-        if (!TryInteger(value, out long number))
-            throw value.GetDouble() is var large && (double.IsInteger(large) || double.IsInfinity(large)) ? OutOfRange(field, value) : WrongType(field.Name, "an integer", value);
-        return number >= (field.Min ?? long.MinValue) && number <= (field.Max ?? long.MaxValue) ? number : throw OutOfRange(field, value);
+            throw WrongType(name, "an integer", value);
+        if (TryInteger(value, out long number) && number >= (min ?? long.MinValue) && number <= (max ?? long.MaxValue))
+            return number;
+        double large = value.GetDouble();
+        if (!double.IsInteger(large) && !double.IsInfinity(large))
+            throw WrongType(name, "an integer", value);
+        throw OutOfRange(name, value, max == int.MaxValue && large < min ? $"at least {min}" : $"between {min ?? long.MinValue} and {max ?? long.MaxValue}");
     }
 
     /// <summary>true or false.</summary>
-    public bool? Flag(string name)
+    public static bool Flag(string name, JsonElement value) => value.ValueKind switch
     {
-        if (!TryGet(name, out var value))
-            return null;
-        return value.ValueKind switch
-        {
-            JsonValueKind.True => true,
-            JsonValueKind.False => false,
-            _ => throw WrongType(name, "true or false", value),
-        };
-    }
+        JsonValueKind.True => true,
+        JsonValueKind.False => false,
+        _ => throw WrongType(name, "true or false", value),
+    };
 
-    /// <summary>A string.</summary>
+    /// <summary>A member that is true or false; null when it is absent.</summary>
+    public bool? Flag(string name) => TryGet(name, out var value) ? Flag(name, value) : null;
+
+    /// <summary>A member that is a string; null when it is absent.</summary>
     public string? Text(string name) => TryGet(name, out var value) ? Text(name, value) : null;
 
     /// <summary>The string in an element.</summary>
@@ -194,21 +177,11 @@ internal sealed class RequestBody(JsonElement root)
         return text.Length <= 40 ? text : text[..37] + "...";
     }
 
-    private static InvalidRequestException OutOfRange(RequestField field, JsonElement value)
-    {
-        string Show(double bound) => bound.ToString("0.######", CultureInfo.InvariantCulture);
-        string range = (field.Min, field.Max) switch
-        {
-            ({ } min, { } max) when field.ExclusiveMin => $"above {Show(min)} and at most {Show(max)}",
-            ({ } min, int.MaxValue) when value.GetDouble() < min => $"at least {Show(min)}",
-            ({ } min, { } max) => $"between {Show(min)} and {Show(max)}",
-            ({ } min, null) => $"at least {Show(min)}",
-            (null, { } max) => $"at most {Show(max)}",
-            _ when field.Type == "integer" => $"between {long.MinValue} and {long.MaxValue}",
-            _ => "a finite number",
-        };
-        return new InvalidRequestException(field.Name, "invalid_value", $"'{field.Name}' must be {range}, not {Shorten(value)}.");
-    }
+    /// <summary>A bound for people.</summary>
+    public static string Show(double bound) => bound.ToString("0.######", CultureInfo.InvariantCulture);
+
+    private static InvalidRequestException OutOfRange(string name, JsonElement value, string range)
+        => new(name, "invalid_value", $"'{name}' must be {range}, not {Shorten(value)}.");
 
     private static bool IsOnlyTooDeep(ReadOnlySpan<byte> utf8)
     {

@@ -1,4 +1,3 @@
-using System.Text.Json;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Text;
 
@@ -13,8 +12,8 @@ internal static class ThinkingMapper
     /// <summary>Completes a conversation.</summary>
     public static ChatRequest Apply(RequestBody body, ServerOptions options, ChatRequest conversation)
     {
-        int? budget = Budget(body, options.ThinkingTokenBudget), reserve = body.Integer(RequestFields.AnswerReserve);
-        bool? enforced = body.Flag(RequestFields.EnforceThinking.Name);
+        int? budget = Budget(body, options.ThinkingTokenBudget), reserve = RequestFields.AnswerReserve.Read(body);
+        bool? enforced = RequestFields.EnforceThinking.Read(body);
         if (enforced == true && budget == 0)
             throw new InvalidRequestException(RequestFields.EnforceThinking.Name, "invalid_value",
                 "'enforce_thinking' asks for a thought, and the request turns thoughts off. Leave one of the two out.");
@@ -24,7 +23,7 @@ internal static class ThinkingMapper
             ThinkingBudget = budget,
             AnswerReserve = reserve ?? (budget > 0 ? options.AnswerReserve : null),
             EnforceThinking = enforced ?? (options.EnforceThinking && budget != 0),
-            Messages = body.Flag(RequestFields.MathsHint.Name) == true ? WithHint(conversation.Messages) : conversation.Messages,
+            Messages = RequestFields.MathsHint.Read(body) == true ? WithHint(conversation.Messages) : conversation.Messages,
         };
     }
 
@@ -39,54 +38,59 @@ internal static class ThinkingMapper
         return hinted;
     }
 
-    private static ReasoningFormat Format(RequestBody body, ReasoningFormat byDefault)
+    /// <summary>Meaning of a word of <c>reasoning_format</c>; null is the server's.</summary>
+    public static bool TryFormat(string word, out ReasoningFormat? format)
     {
-        var format = body.Text("reasoning_format") switch
+        format = word switch
         {
-            null or "auto" => byDefault,
             "separate" or "deepseek" => ReasoningFormat.Separate,
             "inline" or "none" => ReasoningFormat.Inline,
-            string other => throw new InvalidRequestException("reasoning_format", "invalid_value",
-                $"'reasoning_format' must be separate or inline (also auto, deepseek = separate, none = inline), not \"{other}\"."),
+            _ => null,
         };
-        return body.Flag("separate_reasoning") switch
+        return format is not null || word == "auto";
+    }
+
+    /// <summary>Tokens of thought that a word of <c>reasoning_effort</c> means; null is no limit.</summary>
+    public static bool TryEffort(string word, out int? budget)
+    {
+        budget = word switch
+        {
+            "none" => 0,
+            "minimal" => 256,
+            "low" => 1024,
+            _ => null,
+        };
+        return budget is not null || word is "medium" or "high" or "xhigh" or "max";
+    }
+
+    private static ReasoningFormat Format(RequestBody body, ReasoningFormat byDefault)
+    {
+        RequestFields.Format.TryRead(body, out var format);
+        return RequestFields.SeparateReasoning.Read(body) switch
         {
             true => ReasoningFormat.Separate,
             false => ReasoningFormat.Inline,
-            null => format,
+            null => format ?? byDefault,
         };
     }
 
     /// <summary>The tightest of all that the request says about the length of the thought; the server's budget when it says nothing.</summary>
     private static int? Budget(RequestBody body, int? byDefault)
     {
-        int? budget = body.Integer(RequestFields.ThinkingBudget);
-        int? effort = body.Text(RequestFields.ReasoningEffort.Name) switch
-        {
-            null or "medium" or "high" or "xhigh" or "max" => null,
-            "none" => 0,
-            "minimal" => 256,
-            "low" => 1024,
-            string other => throw new InvalidRequestException(RequestFields.ReasoningEffort.Name, "invalid_value",
-                $"'reasoning_effort' must be none, minimal, low, medium, high, xhigh or max, not \"{other}\"."),
-        };
-        bool disabled = body.Flag(RequestFields.Think.Name) == false;
-        if (body.TryGet(RequestFields.Thinking.Name, out var thinking))
-        {
-            if (thinking.ValueKind != JsonValueKind.Object)
-                throw RequestBody.WrongType(RequestFields.Thinking.Name, "an object", thinking);
-            disabled |= new RequestBody(thinking).Text("type") switch
+        int? budget = RequestFields.ThinkingBudget.Read(body);
+        bool saysEffort = RequestFields.ReasoningEffort.TryRead(body, out int? effort);
+        bool disabled = RequestFields.Think.Read(body) == false;
+        if (RequestFields.Thinking.Read(body) is { } thinking)
+            disabled |= thinking.Text("type") switch
             {
                 "enabled" or "auto" or null => false,
                 "disabled" => true,
                 string other => throw new InvalidRequestException(RequestFields.Thinking.Name, "invalid_value",
                     $"'thinking.type' must be enabled or disabled, not \"{other}\"."),
             };
-        }
-
         if (disabled)
             return 0;
-        bool saysNothing = budget is null && !body.TryGet(RequestFields.ReasoningEffort.Name, out _);
+        bool saysNothing = budget is null && !saysEffort;
         return saysNothing ? byDefault : budget is null || effort is null ? budget ?? effort : Math.Min(budget.Value, effort.Value);
     }
 }

@@ -74,7 +74,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
     {
         _state = ServerState.Failed;
         if (_faulted.TrySetResult(fault))
-            Log.EngineFault(log, fault, fault.Message);
+            Log.EngineFault(log, fault, Flags.Spell(fault.Message));
     }
 
     /// <inheritdoc/>
@@ -155,7 +155,7 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
         try
         {
             string? template = options.ChatTemplateFile is { } file ? ReadTemplate(file) : null;
-            var engine = options.LoadEngine(options.Engine, new ProgressSink(this), _stopLoading.Token, line => Log.Engine(log, line));
+            var engine = options.LoadEngine(options.Engine, new ProgressSink(this), _stopLoading.Token, line => Log.Engine(log, Flags.Spell(line)));
             _engine = new ChatEngine(engine, template);
             if (_state == ServerState.Loading)
                 _state = ServerState.Ready;
@@ -167,9 +167,12 @@ internal sealed class Lifecycle(ServerOptions options, ILogger<Lifecycle> log) :
         catch (Exception e)
         {
             _state = ServerState.Failed;
-            _loaded.TrySetException(e is StartupException or OperationCanceledException
-                ? e
-                : new StartupException($"Loading '{options.Engine.ModelPath}' failed: {e.Message}", e));
+            _loaded.TrySetException(e switch
+            {
+                OperationCanceledException => e,
+                StartupException => new StartupException(Flags.Spell(e.Message), e),
+                _ => new StartupException($"Loading '{options.Engine.ModelPath}' failed: {e.Message}", e),
+            });
             _ = _loaded.Task.Exception;
         }
     }

@@ -11,7 +11,7 @@ internal static class OpenApiSchemas
     public static OpenApiSchema Request(IEnumerable<RequestField> fields, FieldDefaults defaults, params string[] required) => new()
     {
         Type = JsonSchemaType.Object,
-        Properties = fields.ToDictionary(f => f.Name, f => Field(f, required.Contains(f.Name) ? null : defaults)),
+        Properties = fields.SelectMany(f => Named(f, required.Contains(f.Name) ? null : defaults)).ToDictionary(f => f.Name, f => f.Schema),
         Required = new HashSet<string>(required),
     };
 
@@ -63,53 +63,45 @@ internal static class OpenApiSchemas
             ("completion_tokens_details", Object(("reasoning_tokens", Integer()))),
             ("prompt_cache_hit_tokens", Integer()), ("prompt_cache_miss_tokens", Integer()))));
 
-    private static IOpenApiSchema Field(RequestField field, FieldDefaults? defaults)
+    /// <summary>A text or a list of texts.</summary>
+    public static OpenApiSchema TextOrTexts() => OneOf(Text(), Array(Text()));
+
+    /// <summary>The four forms of a prompt.</summary>
+    public static OpenApiSchema Prompt() => OneOf(Text(), Array(Text()), Array(Integer()), Array(Array(Integer())));
+
+    /// <summary>A conversation.</summary>
+    public static OpenApiSchema Messages() => Array(Message());
+
+    /// <summary>Options of streams.</summary>
+    public static OpenApiSchema StreamOptions() => Object(("include_usage", Flag()), ("continuous_usage_stats", Flag()));
+
+    /// <summary>DeepSeek's switch of thoughts.</summary>
+    public static OpenApiSchema Thinking() => Object(("type", Enum("enabled", "disabled")));
+
+    /// <summary>Token ids and numbers.</summary>
+    public static OpenApiSchema LogitBias() => new()
     {
-        var schema = field.Type switch
-        {
-            "stop" => OneOf(Text(), Array(Text())),
-            "integers" => Array(Integer()),
-            "strings" => Array(Text()),
-            "prompt" => OneOf(Text(), Array(Text()), Array(Integer()), Array(Array(Integer()))),
-            "messages" => Array(Message()),
-            "integer" => Integer(),
-            "number" => new OpenApiSchema { Type = JsonSchemaType.Number },
-            "boolean" => new OpenApiSchema { Type = JsonSchemaType.Boolean },
-            "object" => Members(field.Name),
-            _ => Choices.TryGetValue(field.Name, out string[]? choices) ? Enum(choices) : Text(),
-        };
-        schema.Description = field.Description;
-        if (defaults is not null && field.Name is not ("prompt" or "messages"))
-            SetDefault(schema, defaults.Of(field.Name, field.Type));
-        if (field.ExclusiveMin)
-            schema.ExclusiveMinimum = Bound(field.Min);
-        else
-            schema.Minimum = Bound(field.Min);
-        schema.Maximum = Bound(field.Max);
-        return schema;
+        Type = JsonSchemaType.Object,
+        AdditionalProperties = new OpenApiSchema { Type = JsonSchemaType.Number, Minimum = "-100", Maximum = "100" },
+    };
+
+    /// <summary>A field under each of its names.</summary>
+    private static IEnumerable<(string Name, IOpenApiSchema Schema)> Named(RequestField field, FieldDefaults? defaults)
+    {
+        yield return (field.Name, Field(field, field.Description, defaults is null ? null : field.Default(defaults), defaults is null));
+        foreach (var (name, description) in field.Aliases)
+            yield return (name, Field(field, description, null, defaults is null));
     }
 
-    /// <summary>Texts of which only some are allowed.</summary>
-    private static readonly Dictionary<string, string[]> Choices = new()
+    private static OpenApiSchema Field(RequestField field, string description, System.Text.Json.Nodes.JsonNode? byDefault, bool isRequired)
     {
-        ["reasoning_format"] = ["separate", "inline"],
-        ["reasoning_effort"] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"],
-    };
-
-    private static OpenApiSchema Members(string field) => field switch
-    {
-        "stream_options" => Object(("include_usage", Flag()), ("continuous_usage_stats", Flag())),
-        "thinking" => Object(("type", Enum("enabled", "disabled"))),
-        "logit_bias" => new OpenApiSchema { Type = JsonSchemaType.Object, AdditionalProperties = new OpenApiSchema { Type = JsonSchemaType.Number, Minimum = "-100", Maximum = "100" } },
-        _ => Object(),
-    };
-
-    private static void SetDefault(OpenApiSchema schema, System.Text.Json.Nodes.JsonNode? value)
-    {
-        if (value is not null)
-            schema.Default = value;
-        else if (!schema.Description!.Contains("efault", StringComparison.Ordinal))
-            schema.Description = schema.Description.TrimEnd('.') + ". Default: not set.";
+        var schema = field.Schema();
+        schema.Description = description;
+        if (byDefault is not null)
+            schema.Default = byDefault;
+        else if (!isRequired && field.Name is not ("prompt" or "messages") && !description.Contains("efault", StringComparison.Ordinal))
+            schema.Description = description.TrimEnd('.') + ". Default: not set.";
+        return schema;
     }
 
     private static OpenApiSchema Flag() => new() { Type = JsonSchemaType.Boolean, Default = false };
@@ -125,20 +117,20 @@ internal static class OpenApiSchemas
         return message;
     }
 
-    private static string? Bound(double? value) => value?.ToString(CultureInfo.InvariantCulture);
+    internal static string? Bound(double? value) => value?.ToString(CultureInfo.InvariantCulture);
 
-    private static OpenApiSchema Text(bool nullable = false)
+    internal static OpenApiSchema Text(bool nullable = false)
         => new() { Type = nullable ? JsonSchemaType.String | JsonSchemaType.Null : JsonSchemaType.String };
 
-    private static OpenApiSchema Integer() => new() { Type = JsonSchemaType.Integer };
+    internal static OpenApiSchema Integer() => new() { Type = JsonSchemaType.Integer };
 
-    private static OpenApiSchema Array(OpenApiSchema items) => new() { Type = JsonSchemaType.Array, Items = items };
+    internal static OpenApiSchema Array(OpenApiSchema items) => new() { Type = JsonSchemaType.Array, Items = items };
 
     private static OpenApiSchema OneOf(params OpenApiSchema[] schemas) => new() { OneOf = [.. schemas] };
 
-    private static OpenApiSchema Enum(params string[] values) => new() { Type = JsonSchemaType.String, Enum = [.. values] };
+    internal static OpenApiSchema Enum(params string[] values) => new() { Type = JsonSchemaType.String, Enum = [.. values] };
 
-    private static OpenApiSchema Object(params (string Name, OpenApiSchema Schema)[] properties) => new()
+    internal static OpenApiSchema Object(params (string Name, OpenApiSchema Schema)[] properties) => new()
     {
         Type = JsonSchemaType.Object,
         Properties = properties.ToDictionary(p => p.Name, p => (IOpenApiSchema)p.Schema),

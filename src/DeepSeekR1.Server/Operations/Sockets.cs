@@ -55,7 +55,7 @@ internal static class Sockets
         limits.MaxRequestLineSize = 8 << 10;
 
         // Longer than proxies keep theirs, so that it is not us who close a connection in the moment of a new request.
-        limits.KeepAliveTimeout = TimeSpan.FromSeconds(130);
+        limits.KeepAliveTimeout = TimeSpan.FromSeconds(options.KeepAliveTimeoutSeconds);
         limits.RequestHeadersTimeout = TimeSpan.FromSeconds(15);
         limits.MinRequestBodyDataRate = new MinDataRate(bytesPerSecond: 240, gracePeriod: TimeSpan.FromSeconds(5));
 

@@ -54,7 +54,7 @@ public sealed class EngineLoaderTests : IDisposable
     {
         var log = new List<string>();
         var options = new EngineOptions { ModelPath = Goldens.At("models", "qwen2"), Device = "cpu", DType = "float32", KvCacheMemoryBytes = 768 * 16 * 4 };
-        await using var engine = LlmEngine.Load(options, log: log.Add);
+        await using var engine = LlmEngine.Load(options, log: line => log.Add(AsFlags(line)));
         Assert.Equal(64, engine.Facts.MaxModelLen);
         Assert.Contains(log, l => l == "Maximum length lowered from the model's 512 to 64 tokens, which is what the KV cache holds. Raise --kv-cache-memory-bytes for more.");
         Assert.Contains(log, l => l == "KV cache: 64 tokens in 4 blocks of 16, 48.0 KiB.");
@@ -99,11 +99,14 @@ public sealed class EngineLoaderTests : IDisposable
     }
 
     private static void Refused(EngineOptions options, string message)
-        => Assert.Equal(message, Assert.Throws<StartupException>(() => LlmEngine.Load(options)).Message);
+        => Assert.Equal(message, AsFlags(Assert.Throws<StartupException>(() => LlmEngine.Load(options)).Message));
 
     private static void RefusedWith(EngineOptions options, params string[] parts)
     {
-        var message = Assert.Throws<StartupException>(() => LlmEngine.Load(options)).Message;
+        var message = AsFlags(Assert.Throws<StartupException>(() => LlmEngine.Load(options)).Message);
         Assert.All(parts, part => Assert.Contains(part, message));
     }
+
+    /// <summary>As the executable shows it.</summary>
+    private static string AsFlags(string message) => OptionName.Spell(message, name => "--" + name);
 }

@@ -234,7 +234,7 @@ public class StepTests(ITestOutputHelper console)
         Assert.Contains("Lower max_tokens to 12", tooMuch.Message);
         Assert.Contains("outside the vocabulary, 0 to 511", Assert.Throws<InvalidRequestException>(() => engine.Submit(EngineFixture.Greedy([512], 1))).Message);
         var running = Enumerable.Range(0, 2).Select(_ => engine.Submit(EngineFixture.Greedy([1], 400))).ToList();
-        Assert.Contains("--max-queue", Assert.Throws<CapacityException>(() => engine.Submit(EngineFixture.Greedy([1], 1))).Message);
+        Assert.Contains("option:max-queue", Assert.Throws<CapacityException>(() => engine.Submit(EngineFixture.Greedy([1], 1))).Message);
         running.ForEach(r => r.Cancel());
     }
 

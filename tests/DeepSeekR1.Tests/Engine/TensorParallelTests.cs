@@ -82,7 +82,7 @@ public class TensorParallelTests
     public void Load_SizeThatCannotWork_NamesThoseThatDo(string name, int ranks, string sizes)
     {
         var error = Assert.Throws<StartupException>(() => EngineFixture.Load(name, o => o with { TensorParallelSize = ranks }));
-        Assert.Contains($"--tensor-parallel-size {ranks} cannot split", error.Message);
+        Assert.Contains($"option:tensor-parallel-size {ranks} cannot split", error.Message);
         Assert.Contains($"Use one of: {sizes}.", error.Message);
     }
 

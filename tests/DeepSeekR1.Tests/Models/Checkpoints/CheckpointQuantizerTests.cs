@@ -101,7 +101,7 @@ public sealed class CheckpointQuantizerTests : IDisposable
         Assert.Contains("is in fp8 already", Refusal(fp8, Out, "fp8"), StringComparison.Ordinal);
         Assert.Contains("exists", Refusal(fp8, _folder, "int8"), StringComparison.Ordinal);
         Assert.Contains("is not a folder", Refusal(Path.Combine(fp8, "config.json"), Out, "int8"), StringComparison.Ordinal);
-        Assert.Contains("--group is 7", Assert.Throws<ModelLoadException>(() => CheckpointQuantizer.Run(fp8, Out, new QuantizeOptions("int4", 7))).Message, StringComparison.Ordinal);
+        Assert.Contains("option:group is 7", Assert.Throws<ModelLoadException>(() => CheckpointQuantizer.Run(fp8, Out, new QuantizeOptions("int4", 7))).Message, StringComparison.Ordinal);
     }
 
     [GoldenFact]
