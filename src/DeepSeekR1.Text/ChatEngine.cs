@@ -1,5 +1,6 @@
 using System.Globalization;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Text.Guides;
 using DeepSeekR1.Text.Templates;
 using DeepSeekR1.Text.Tokenization;
 
@@ -136,7 +137,7 @@ public sealed class ChatEngine : IAsyncDisposable
             for (int choice = 0; choice < prompts.Count * settings.N; choice++)
             {
                 var request = Request(id, prompts[choice / settings.N], settings, seed, choice);
-                streams.Add((choice, _engine.Submit(request with { ThoughtLimit = limit?.Invoke(request.Sampling.MaxTokens) })));
+                streams.Add((choice, _engine.Submit(request with { Guide = Guide(settings, choice % settings.N, request.Sampling, limit?.Invoke(request.Sampling.MaxTokens)) })));
             }
         }
         catch
@@ -146,6 +147,14 @@ public sealed class ChatEngine : IAsyncDisposable
         }
         return new TextGeneration(prompts, [.. streams.Select(s => new ChoiceStream(plan(s.Choice, settings), s.Stream))], firstLeads: settings.PromptLogprobs is not null);
     }
+
+    /// <summary>What may come next in one answer, as one guide; null when that is the model's alone.</summary>
+    private ITokenGuide? Guide(GenerationSettings settings, int sample, SamplingParams sampling, ThoughtLimit? thought) => GuideChain.Of(
+        settings.AllowedTokenIds is { } allowed ? new AllowedTokensGuide(allowed) : null,
+        settings.Constraint?.Invoke(sample),
+        settings.BadWords.Count > 0 ? new BadWordsGuide(BadWords(settings.BadWords)) : null,
+        settings.MinTokens > 0 ? new MinTokensGuide(settings.MinTokens, sampling.StopTokenIds) : null,
+        thought is null ? null : new ThoughtGuide(thought));
 
     private GenerationRequest Request(string id, IReadOnlyList<int> prompt, GenerationSettings settings, ulong seed, int choice)
     {
@@ -157,7 +166,6 @@ public sealed class ChatEngine : IAsyncDisposable
         {
             Id = choice == 0 ? id : string.Create(CultureInfo.InvariantCulture, $"{id}-{choice}"),
             PromptIds = prompt,
-            Constraint = settings.Constraint?.Invoke(sample),
             Priority = settings.Priority,
             Tenant = settings.Tenant,
             CacheSalt = settings.CacheSalt,
@@ -171,7 +179,6 @@ public sealed class ChatEngine : IAsyncDisposable
                 Seed = seed,
                 SampleIndex = sample,
                 MaxTokens = maxTokens,
-                MinTokens = Math.Min(settings.MinTokens, maxTokens),
                 StopTokenIds = settings.IgnoreEos ? settings.StopTokenIds : [.. Facts.EosTokenIds, .. settings.StopTokenIds],
                 TopLogprobs = settings.TopLogprobs,
 
@@ -181,8 +188,6 @@ public sealed class ChatEngine : IAsyncDisposable
                 FrequencyPenalty = settings.FrequencyPenalty,
                 RepetitionPenalty = settings.RepetitionPenalty ?? defaults.RepetitionPenalty ?? 1f,
                 LogitBias = settings.LogitBias,
-                BadWords = BadWords(settings.BadWords),
-                AllowedTokenIds = settings.AllowedTokenIds,
             },
         };
     }
