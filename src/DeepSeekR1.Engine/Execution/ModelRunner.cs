@@ -101,12 +101,12 @@ public static class BatchBuilder
     /// <summary>Builds the tensors of a step; they belong to the current scope.</summary>
     public static StepInput Build(ScheduledBatch batch, int blockSize, Device device)
     {
-        int total = batch.TotalTokens, row = 0;
+        int total = batch.TotalTokens, row = 0, chosen = 0;
         var ids = new long[total];
         var positions = new long[total];
         var sequences = new PagedSequence[batch.Sequences.Count];
-        List<long> sampled = [];
-        List<SamplingRow> rows = [];
+        var rows = new SamplingRow[batch.Sequences.Sum(s => s.Rows.Length)];
+        var sampled = new long[rows.Length];
         for (int s = 0; s < sequences.Length; s++)
         {
             var part = batch.Sequences[s];
@@ -120,16 +120,15 @@ public static class BatchBuilder
                 positions[row] = part.Computed + i;
             }
 
-            for (int i = 0; i < part.Rows.Length; i++)
-                sampled.Add(row - part.Rows.Length + i);
-            rows.AddRange(part.Rows);
+            for (int i = 0; i < part.Rows.Length; i++, chosen++)
+                (sampled[chosen], rows[chosen]) = (row - part.Rows.Length + i, part.Rows[i]);
         }
 
         return new StepInput(
             tensor(ids, ScalarType.Int64, device),
             tensor(positions, ScalarType.Int64, device),
             new PagedBatch(sequences, blockSize, device),
-            sampled.Count == total ? null : tensor(sampled, ScalarType.Int64, device),
+            sampled.Length == total ? null : tensor(sampled, ScalarType.Int64, device),
             rows);
     }
 }

@@ -75,7 +75,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits, IDraf
     {
         _step++;
         Rejected.Clear();
-        var plan = new StepPlan(limits.MaxTokens);
+        var plan = new StepPlan(limits.MaxTokens, _running.Count);
 
         // Streams come first: a long prompt in chunks must not cost one its token, nor make it wait with a wrap-up that was written into it.
         for (int round = 0; round < 3; round++)

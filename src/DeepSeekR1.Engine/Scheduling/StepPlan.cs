@@ -2,10 +2,11 @@ namespace DeepSeekR1.Engine.Scheduling;
 
 /// <summary>A step that is being made: what is left of its budget, and the parts so far.</summary>
 /// <param name="budget">Most tokens of the step.</param>
-internal sealed class StepPlan(int budget)
+/// <param name="running">Sequences that it will have, more or less.</param>
+internal sealed class StepPlan(int budget, int running)
 {
-    private readonly List<ScheduledSequence> _parts = [];
-    private readonly List<Owner> _owners = [];
+    private readonly List<ScheduledSequence> _parts = new(running);
+    private readonly List<Owner> _owners = new(running);
 
     /// <summary>Tokens that the step has room for.</summary>
     public int Budget { get; private set; } = budget;

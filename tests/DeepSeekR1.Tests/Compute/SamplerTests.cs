@@ -431,4 +431,14 @@ public class SamplerTests
         var sampled = SampleRow(row, new SamplingRow(Plain with { Temperature = 0 }, 0, Mask([-1, 0, 2, 4, int.MaxValue], -5, 2, 99)));
         Assert.Equal(0, sampled.TokenId);
     }
+
+    [Fact]
+    public void Sample_RowsThatDoNotFitTheLogits_AreRefused()
+    {
+        using var logits = tensor(new float[80], [2, 40]);
+        var row = new SamplingRow(Plain, 0);
+        Assert.Contains("descriptions", Assert.Throws<ArgumentException>(() => Sample(logits, row)).Message, StringComparison.Ordinal);
+        Assert.Contains("mask of row 1", Assert.Throws<ArgumentException>(() => Sample(logits, row, row with { Mask = [1] })).Message, StringComparison.Ordinal);
+        Assert.Contains("Row 0", Assert.Throws<ArgumentException>(() => Sample(logits, row with { Counts = new TokenCounts([1], []) }, row)).Message, StringComparison.Ordinal);
+    }
 }

@@ -9,7 +9,6 @@ namespace DeepSeekR1.Compute.Kernels.Sampling;
 internal static class LogitEdits
 {
     private const float Excluded = float.NegativeInfinity;
-    private const int WordBits = 32;
 
     /// <summary>Writes the edited logits; ids outside the vocabulary are ignored.</summary>
     /// <param name="logits">The model's logits [V].</param>
@@ -35,12 +34,12 @@ internal static class LogitEdits
 
     private static void Exclude(ReadOnlySpan<uint> mask, Span<float> edited)
     {
-        for (int start = 0; start < edited.Length; start += WordBits)
+        for (int start = 0; start < edited.Length; start += SamplingBatch.WordBits)
         {
-            uint excluded = ~mask[start / WordBits];
+            uint excluded = ~mask[start / SamplingBatch.WordBits];
             if (excluded == 0)
                 continue;
-            var piece = edited[start..Math.Min(edited.Length, start + WordBits)];
+            var piece = edited[start..Math.Min(edited.Length, start + SamplingBatch.WordBits)];
             if (excluded == uint.MaxValue)
                 piece.Fill(Excluded);
             for (; excluded != 0 && excluded != uint.MaxValue; excluded &= excluded - 1)

@@ -18,11 +18,13 @@ internal static unsafe class Sampler
     /// <summary>Chooses one token per row.</summary>
     /// <param name="logits">[R, vocabulary] float32 on any device.</param>
     /// <param name="batch">R descriptions.</param>
+    /// <exception cref="ArgumentException">They do not fit the logits.</exception>
     public static SampledToken[] Sample(Tensor logits, SamplingBatch batch)
     {
         using var host = logits.cpu();
         using var dense = host.contiguous();
         int vocabulary = (int)dense.shape[1];
+        batch.Check((int)dense.shape[0], vocabulary);
         var data = (float*)TorchShim.Data(dense);
         var results = new SampledToken[batch.Count];
         TorchShim.ParallelFor(0, batch.Count, 1, (begin, end) =>

@@ -6,6 +6,9 @@ namespace DeepSeekR1.Compute.Kernels.Sampling;
 /// </summary>
 public sealed class SamplingBatch
 {
+    /// <summary>Ids in a word of a mask.</summary>
+    public const int WordBits = 32;
+
     /// <summary>Takes rows apart.</summary>
     public SamplingBatch(IReadOnlyList<SamplingRow> rows)
     {
@@ -78,6 +81,21 @@ public sealed class SamplingBatch
     /// <summary>Whether a row's logits are changed before temperature and filters.</summary>
     public bool IsEdited(int row)
         => Masks[row] is not null || BiasIds[row].Length > 0 || RepetitionPenalties[row] != 1 || PresencePenalties[row] != 0 || FrequencyPenalties[row] != 0;
+
+    /// <summary>Checks that every row has its entries for logits [rows, vocabulary]: rows are sampled where nothing may throw.</summary>
+    /// <exception cref="ArgumentException">One does not; the message says which.</exception>
+    public void Check(int rows, int vocabulary)
+    {
+        if (Count != rows)
+            throw new ArgumentException($"There are {rows} rows of logits and {Count} descriptions.");
+        for (int row = 0; row < Count; row++)
+        {
+            if (Masks[row] is { } mask && WordBits * (long)mask.Length < vocabulary)
+                throw new ArgumentException($"The mask of row {row} has {mask.Length} words, too few for {vocabulary} logits.");
+            if (BiasIds[row].Length != Biases[row].Length || Counts[row] is { } counts && counts.Ids.Length != counts.Generated.Length)
+                throw new ArgumentException($"Row {row} has ids without their numbers.");
+        }
+    }
 
     private static T[] Column<T>(IReadOnlyList<SamplingRow> rows, Func<SamplingRow, T> value)
     {

@@ -48,7 +48,7 @@ public sealed record SamplingSettings
 /// <param name="Position">Index of the token in the output, last part of the random key.</param>
 /// <param name="Mask">Bit i % 32 of word i / 32 says whether id i may be chosen, for the whole vocabulary; null allows all.</param>
 /// <param name="Counts">Tokens before the row, wanted when there are penalties.</param>
-public sealed record SamplingRow(SamplingSettings Settings, int Position, uint[]? Mask = null, TokenCounts? Counts = null);
+public readonly record struct SamplingRow(SamplingSettings Settings, int Position, uint[]? Mask = null, TokenCounts? Counts = null);
 
 /// <summary>The tokens before a row, as penalties see them.</summary>
 /// <param name="Ids">Ids that have occurred in prompt or output, each once.</param>

@@ -217,6 +217,38 @@ public class DraftTests
         Assert.True(forced > 300, $"only {forced} wrap-ups");
     }
 
+    /// <summary>The next step is made and computed while the last one is not booked yet; nobody is in both.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(3)]
+    public void Apply_WhenTheNextStepIsMadeBefore_GivesWhatItGivesAlone(int length)
+    {
+        var random = new Random(8);
+        var fixture = new SchedulerFixture(400, 4, maxSequences: 6, maxTokens: 20, maxLength: 100, drafts: new GuessingSource(length, _ => random.Next(2) == 0));
+        var all = new List<Sequence>();
+        var flying = new Queue<(ScheduledBatch Batch, StepOutput Output)>();
+        int overlaps = 0;
+        for (int step = 0; step < 300; step++)
+        {
+            if (step % 3 == 0 && step < 150)
+                all.Add(fixture.Add(RandomRequest(random, 40)));
+            if (fixture.Begin() is { } next)
+                flying.Enqueue(next);
+            overlaps += flying.Count == 2 ? 1 : 0;
+            var sampled = flying.SelectMany(f => f.Batch.Sequences.Where(p => p.Rows.Length > 0)).Select(p => p.Id).ToList();
+            Assert.Equal(sampled.Count, sampled.Distinct().Count());
+            if (flying.Count == 2 || step % 7 == 0)
+                if (flying.TryDequeue(out var flight))
+                    fixture.End(flight.Batch, flight.Output);
+        }
+
+        while (flying.TryDequeue(out var flight))
+            fixture.End(flight.Batch, flight.Output);
+        fixture.Run();
+        Assert.True(overlaps > 50, $"only {overlaps} overlaps");
+        all.ForEach(fixture.AssertAsAlone);
+    }
+
     private static GenerationRequest RandomRequest(Random random, int maxLength)
     {
         int a = random.Next(1000);

@@ -145,6 +145,16 @@ internal sealed class SchedulerFixture
     /// <summary>One step. Null when there was nothing to compute.</summary>
     public ScheduledBatch? Step()
     {
+        if (Begin() is not var (batch, output))
+            return null;
+        DuringStep?.Invoke();
+        End(batch, output);
+        return batch;
+    }
+
+    /// <summary>Makes a step and computes it. Null when there was nothing to compute.</summary>
+    public (ScheduledBatch Batch, StepOutput Output)? Begin()
+    {
         var batch = Scheduler.Schedule();
         Check();
         if (batch is null)
@@ -153,14 +163,16 @@ internal sealed class SchedulerFixture
         Assert.InRange(batch.TotalTokens, 1, _limits.MaxTokens);
         Assert.Equal(batch.TotalTokens, batch.Sequences.Sum(s => s.TokenIds.Length));
         Assert.True(Scheduler.Running.Count <= _limits.MaxSequences);
-
         var owners = batch.Owners.SelectMany((o, i) => Enumerable.Repeat(o.Sequence, batch.Sequences[i].Rows.Length));
         SampledToken[] sampled = [.. _runner.Execute(batch).Zip(owners, (token, owner) => Override?.Invoke(owner) ?? token)];
-        var output = StepOutput.Of(batch, sampled, [.. batch.Sequences.Select(_ => Array.Empty<SampledToken>())]);
-        DuringStep?.Invoke();
+        return (batch, StepOutput.Of(batch, sampled, [.. batch.Sequences.Select(_ => Array.Empty<SampledToken>())]));
+    }
+
+    /// <summary>Books a step.</summary>
+    public void End(ScheduledBatch batch, StepOutput output)
+    {
         Scheduler.Apply(batch, output, Deliver);
         Check();
-        return batch;
     }
 
     /// <summary>Steps until nothing is left.</summary>

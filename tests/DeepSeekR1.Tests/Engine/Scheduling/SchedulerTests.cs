@@ -222,6 +222,38 @@ public class SchedulerTests
     }
 
     [Fact]
+    public void Apply_WhenAGuideThrowsAtAToken_EndsOnlyItsSequence()
+    {
+        var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 32);
+        var sequences = Enumerable.Range(0, 3).Select(i => fixture.Add(Request(4, 6, guide: i == 1 ? new Fixed([], failsAt: 2) : null, salt: i))).ToList();
+        fixture.Step();
+        Assert.Empty(fixture.Scheduler.Rejected);
+        fixture.Step();
+        var (rejected, cause) = fixture.Scheduler.Rejected.Single();
+        Assert.Equal((sequences[1], "token 2"), (rejected, cause.Message));
+        Assert.Equal((SequenceStatus.Finished, 0), (rejected.Status, rejected.Table.Count));
+        fixture.Run();
+        fixture.AssertAsAlone(sequences[0]);
+        fixture.AssertAsAlone(sequences[2]);
+        Assert.Single(fixture.IdsOf(sequences[1]));
+    }
+
+    /// <summary>What is forced before any token is chosen by the mask, the rest is written; tokens after it are the model's again.</summary>
+    [Theory]
+    [InlineData(10, 10)]
+    [InlineData(2, 2)]
+    public void Schedule_GuideThatForcesFromTheStart_BeginsTheOutput(int maxTokens, int expected)
+    {
+        var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 32);
+        var sequence = fixture.Add(Request(4, maxTokens, guide: new Fixed([31, 32, 33])));
+        fixture.Run();
+        Assert.Equal(expected, fixture.IdsOf(sequence).Count);
+        Assert.Equal(new[] { 31, 32, 33 }.Take(expected), fixture.IdsOf(sequence).Take(3));
+        Assert.Equal(FinishReason.Length, fixture.OutputsOf(sequence)[^1].FinishReason);
+        Assert.Equal(maxTokens == 2 ? 1 : 8, fixture.Batches.Count);
+    }
+
+    [Fact]
     public void Schedule_Guide_SeesTheOutputAndNarrowsTheRow()
     {
         var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 4);
@@ -506,6 +538,24 @@ public class SchedulerTests
     private sealed class Throwing(int tokens, Exception cause) : ListGuide
     {
         protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed) => outputIds.Length == tokens ? throw cause : false;
+    }
+
+    /// <summary>Forces the beginning of the output; may fail at a token.</summary>
+    private sealed class Fixed(int[] beginning, int failsAt = -1) : ITokenGuide
+    {
+        private int _count;
+
+        public ReadOnlySpan<int> Forced => beginning.AsSpan(Math.Min(_count, beginning.Length));
+
+        public bool Mask(Span<uint> bits) => false;
+
+        public void Accept(int token)
+        {
+            if (++_count == failsAt)
+                throw new InvalidOperationException($"token {failsAt}");
+        }
+
+        public void Rollback(int count) => _count -= count;
     }
 
     /// <summary>Allows 30, 31, 32 and so on.</summary>
