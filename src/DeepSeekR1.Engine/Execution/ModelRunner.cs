@@ -101,34 +101,41 @@ public static class BatchBuilder
     /// <summary>Builds the tensors of a step; they belong to the current scope.</summary>
     public static StepInput Build(ScheduledBatch batch, int blockSize, Device device)
     {
-        int total = batch.TotalTokens, row = 0, chosen = 0;
-        var ids = new long[total];
-        var positions = new long[total];
+        long[] ids = new long[batch.TotalTokens], positions = new long[ids.Length];
         var sequences = new PagedSequence[batch.Sequences.Count];
-        var rows = new SamplingRow[batch.Sequences.Sum(s => s.Rows.Length)];
-        var sampled = new long[rows.Length];
+        int row = 0;
         for (int s = 0; s < sequences.Length; s++)
         {
             var part = batch.Sequences[s];
             if (part.Adapter != 0)
                 throw new InvalidOperationException($"Sequence {part.Id} wants adapter {part.Adapter}; this model has none.");
-            int[] tokens = part.TokenIds;
-            sequences[s] = new PagedSequence(row, tokens.Length, part.Computed + tokens.Length, part.Blocks);
-            for (int i = 0; i < tokens.Length; i++, row++)
-            {
-                ids[row] = tokens[i];
-                positions[row] = part.Computed + i;
-            }
-
-            for (int i = 0; i < part.Rows.Length; i++, chosen++)
-                (sampled[chosen], rows[chosen]) = (row - part.Rows.Length + i, part.Rows[i]);
+            sequences[s] = new PagedSequence(row, part.TokenIds.Length, part.Computed + part.TokenIds.Length, part.Blocks);
+            for (int i = 0; i < part.TokenIds.Length; i++, row++)
+                (ids[row], positions[row]) = (part.TokenIds[i], part.Computed + i);
         }
 
+        var (sampled, rows) = Sampled(batch);
         return new StepInput(
             tensor(ids, ScalarType.Int64, device),
             tensor(positions, ScalarType.Int64, device),
             new PagedBatch(sequences, blockSize, device),
-            sampled.Length == total ? null : tensor(sampled, ScalarType.Int64, device),
+            sampled.Length == ids.Length ? null : tensor(sampled, ScalarType.Int64, device),
             rows);
+    }
+
+    /// <summary>Rows of the step whose logits are wanted, the last ones of their parts, and how each of them is sampled.</summary>
+    private static (long[] Index, SamplingRow[] Rows) Sampled(ScheduledBatch batch)
+    {
+        var rows = new SamplingRow[batch.Sequences.Sum(s => s.Rows.Length)];
+        var index = new long[rows.Length];
+        int chosen = 0, end = 0;
+        foreach (var part in batch.Sequences)
+        {
+            end += part.TokenIds.Length;
+            for (int i = 0; i < part.Rows.Length; i++, chosen++)
+                (index[chosen], rows[chosen]) = (end - part.Rows.Length + i, part.Rows[i]);
+        }
+
+        return (index, rows);
     }
 }
