@@ -2,8 +2,8 @@ using System.Threading.Channels;
 
 namespace DeepSeekR1.Engine;
 
-/// <summary>A running request: its events, and the ways to end it or its thought early.</summary>
-public sealed class GenerationStream(ChannelReader<TokenOutput> outputs, Action cancel, Action complete, Func<Task<bool>> endThought)
+/// <summary>A running request: its events, and the ways to end it early or to change its course.</summary>
+public sealed class GenerationStream(ChannelReader<TokenOutput> outputs, Action cancel, Action complete, Func<Func<ITokenGuide, bool>, Task<bool>> adjust)
 {
     /// <summary>
     /// Events in order. Completes after the event with a finish reason, or with an <see cref="EngineFaultedException"/>
@@ -18,8 +18,8 @@ public sealed class GenerationStream(ChannelReader<TokenOutput> outputs, Action 
     public void Complete() => complete();
 
     /// <summary>
-    /// Wraps the thought up as if its budget were spent; the answer follows. False when there is no thought to end: it is over, the request
-    /// has ended, or it has no <see cref="ThoughtLimit"/>.
+    /// Changes the request's guide between two steps, on the engine's thread; what the change throws, the task throws. False when there is
+    /// nothing to change: the request has ended, or it has no guide; else what the change says.
     /// </summary>
-    public Task<bool> EndThoughtAsync() => endThought();
+    public Task<bool> AdjustAsync(Func<ITokenGuide, bool> change) => adjust(change);
 }

@@ -45,7 +45,7 @@ public sealed class LlmEngine : IAsyncDisposable
         _loaded = loaded;
         _options = options;
         _blocks = new BlockManager(loaded.Facts.NumBlocks, loaded.Facts.BlockSize, options.EnablePrefixCaching);
-        _scheduler = new Scheduler(_blocks, new SchedulerLimits(options.MaxNumSeqs, options.MaxNumBatchedTokens, loaded.Facts.MaxModelLen));
+        _scheduler = new Scheduler(_blocks, new SchedulerLimits(options.MaxNumSeqs, options.MaxNumBatchedTokens, loaded.Facts.MaxModelLen, loaded.Facts.VocabularySize));
         Metrics = new EngineMetrics(loaded.Facts.MaxModelLen);
         _requests = new RequestLedger(_scheduler, _blocks, Metrics);
         _watch = new StepWatch(() => loaded.Ranks.Progress, TimeSpan.FromSeconds(options.RankTimeoutSeconds), GiveUp);
@@ -118,17 +118,27 @@ public sealed class LlmEngine : IAsyncDisposable
             _requests.End(sequence, late);
         else if (_stop)
             _requests.End(sequence, new CapacityException("The server is shutting down.", closing: true));
-        return new GenerationStream(channel.Reader, () => Post(() => _requests.Cancel(sequence)), () => Post(() => _requests.Complete(sequence)), () => EndThoughtAsync(sequence));
+        return new GenerationStream(channel.Reader, () => Post(() => _requests.Cancel(sequence)), () => Post(() => _requests.Complete(sequence)), change => AdjustAsync(sequence, change));
     }
 
-    private async Task<bool> EndThoughtAsync(Sequence sequence)
+    private async Task<bool> AdjustAsync(Sequence sequence, Func<ITokenGuide, bool> change)
     {
-        var ended = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
-        Post(() => ended.TrySetResult(sequence.EndThought()));
+        var changed = new TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously);
+        Post(() =>
+        {
+            try
+            {
+                changed.TrySetResult(sequence.Status != SequenceStatus.Finished && sequence.Request.Guide is { } guide && change(guide));
+            }
+            catch (Exception e)
+            {
+                changed.TrySetException(e);
+            }
+        });
 
         // An engine that has stopped runs no commands any more.
-        await Task.WhenAny(ended.Task, _stopped.Task).ConfigureAwait(false);
-        return ended.Task.IsCompleted && await ended.Task.ConfigureAwait(false);
+        await Task.WhenAny(changed.Task, _stopped.Task).ConfigureAwait(false);
+        return changed.Task.IsCompleted && await changed.Task.ConfigureAwait(false);
     }
 
     /// <summary>Counters and gauges as of the last step.</summary>
@@ -246,8 +256,7 @@ public sealed class LlmEngine : IAsyncDisposable
             command();
         _requests.Expire(Environment.TickCount64);
         var batch = _scheduler.Schedule();
-        foreach (var (sequence, cause) in _scheduler.Rejected)
-            _requests.Fail(sequence, cause);
+        Reject();
         if (batch is null)
         {
             _requests.Publish();
@@ -267,8 +276,17 @@ public sealed class LlmEngine : IAsyncDisposable
             return;
         _faultsInARow = 0;
         _requests.OnStep(batch.TotalTokens);
-        _scheduler.Apply(output.Sampled, _requests.Deliver, output.Scores);
+        _scheduler.Apply(batch, output, _requests.Deliver);
+        Reject();
         _requests.Publish();
+    }
+
+    /// <summary>Ends the requests whose guides have failed.</summary>
+    private void Reject()
+    {
+        foreach (var (sequence, cause) in _scheduler.Rejected)
+            _requests.Fail(sequence, cause);
+        _scheduler.Rejected.Clear();
     }
 
     /// <summary>No rank works any more: nobody has to wait for a thread that cannot be stopped.</summary>

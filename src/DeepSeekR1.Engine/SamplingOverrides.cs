@@ -1,3 +1,5 @@
+using DeepSeekR1.Compute.Kernels.Sampling;
+
 namespace DeepSeekR1.Engine;
 
 /// <summary>
@@ -66,8 +68,6 @@ public record SamplingOverrides
         FrequencyPenalty = FrequencyPenalty ?? 0f,
         RepetitionPenalty = RepetitionPenalty ?? facts.Defaults.RepetitionPenalty ?? 1f,
         LogitBias = LogitBias,
-        AllowedTokenIds = AllowedTokenIds,
-        MinTokens = Math.Min(MinTokens, maxTokens),
         StopTokenIds = IgnoreEos ? StopTokenIds : [.. facts.EosTokenIds, .. StopTokenIds],
         TopLogprobs = TopLogprobs,
         PromptLogprobs = PromptLogprobs,
@@ -103,9 +103,6 @@ public sealed record SamplingParams
     /// <summary>Largest number of tokens to generate, at least 1.</summary>
     public required int MaxTokens { get; init; }
 
-    /// <summary>While fewer tokens are generated, no stop token can be chosen.</summary>
-    public int MinTokens { get; init; }
-
     /// <summary>Generation ends with any of these ids (EOS included unless it is ignored).</summary>
     public IReadOnlyList<int> StopTokenIds { get; init; } = [];
 
@@ -127,30 +124,21 @@ public sealed record SamplingParams
     /// <summary>Added to the logits of single tokens.</summary>
     public IReadOnlyDictionary<int, float>? LogitBias { get; init; }
 
-    /// <summary>Token sequences that must not be completed; a sequence counts from the beginning of the output.</summary>
-    public IReadOnlyList<IReadOnlyList<int>> BadWords { get; init; } = [];
-
-    /// <summary>The only ids that may be chosen; null allows all.</summary>
-    public IReadOnlyList<int>? AllowedTokenIds { get; init; }
-
-    /// <summary>
-    /// The smallest logit of a row that stays, whatever the temperature: filters that compare each token with its row stand here.
-    /// </summary>
-    /// <param name="logits">Edited logits [V]; excluded tokens have minus infinity.</param>
-    internal float Floor(ReadOnlySpan<float> logits) => TopNSigma > 0 ? Best(logits, out double deviation) - (float)(TopNSigma * deviation) : float.NegativeInfinity;
-
-    /// <summary>Largest logit of a row and the standard deviation of those that are not excluded, in two passes.</summary>
-    private static float Best(ReadOnlySpan<float> logits, out double deviation)
+    /// <summary>The numbers that the sampler reads.</summary>
+    internal SamplingSettings ToSettings() => new()
     {
-        var (best, sum, count) = (float.NegativeInfinity, 0.0, 0);
-        foreach (float logit in logits)
-            if (logit > float.NegativeInfinity)
-                (best, sum, count) = (Math.Max(best, logit), sum + logit, count + 1);
-        double squares = 0;
-        foreach (float logit in logits)
-            if (logit > float.NegativeInfinity)
-                squares += (logit - sum / count) * (logit - sum / count);
-        deviation = Math.Sqrt(squares / Math.Max(1, count));
-        return best;
-    }
+        Temperature = Temperature,
+        TopK = TopK,
+        TopP = TopP,
+        MinP = MinP,
+        TopNSigma = TopNSigma,
+        Seed = Seed,
+        SampleIndex = SampleIndex,
+        TopLogprobs = TopLogprobs,
+        RepetitionPenalty = RepetitionPenalty,
+        PresencePenalty = PresencePenalty,
+        FrequencyPenalty = FrequencyPenalty,
+        BiasIds = [.. LogitBias?.Keys ?? []],
+        Biases = [.. LogitBias?.Values ?? []],
+    };
 }

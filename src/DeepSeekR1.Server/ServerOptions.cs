@@ -115,7 +115,7 @@ public sealed record ServerOptions
     internal LoadEngine LoadEngine { get; init; } = LlmEngine.Load;
 
     /// <summary>Test seam: a mask over token ids by the request's <c>user</c> field and the sample index.</summary>
-    internal Func<string, int, ITokenConstraint?>? TestConstraint { get; init; }
+    internal Func<string, int, ITokenGuide?>? TestConstraint { get; init; }
 
     /// <summary>Test seam: replaces the console log.</summary>
     internal Serilog.ILogger? Logger { get; init; }

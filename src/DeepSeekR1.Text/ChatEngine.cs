@@ -1,6 +1,7 @@
 using System.Globalization;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Engine.Options;
+using DeepSeekR1.Text.Guides;
 using DeepSeekR1.Text.Templates;
 using DeepSeekR1.Text.Tokenization;
 
@@ -137,7 +138,7 @@ public sealed class ChatEngine : IAsyncDisposable
             for (int choice = 0; choice < prompts.Count * settings.N; choice++)
             {
                 var request = Request(id, prompts[choice / settings.N], settings, seed, choice);
-                streams.Add((choice, _engine.Submit(request with { ThoughtLimit = limit?.Invoke(request.Sampling.MaxTokens) })));
+                streams.Add((choice, _engine.Submit(request with { Guide = Guide(settings, choice % settings.N, request.Sampling, limit?.Invoke(request.Sampling.MaxTokens)) })));
             }
         }
         catch
@@ -148,6 +149,14 @@ public sealed class ChatEngine : IAsyncDisposable
         return new TextGeneration(prompts, [.. streams.Select(s => new ChoiceStream(plan(s.Choice, settings), s.Stream))], firstLeads: settings.PromptLogprobs is not null);
     }
 
+    /// <summary>What may come next in one answer, as one guide; null when that is the model's alone.</summary>
+    private ITokenGuide? Guide(GenerationSettings settings, int sample, SamplingParams sampling, ThoughtLimit? thought) => GuideChain.Of(
+        settings.AllowedTokenIds is { } allowed ? new AllowedTokensGuide(allowed) : null,
+        settings.Constraint?.Invoke(sample),
+        settings.BadWords.Count > 0 ? new BadWordsGuide(BadWords(settings.BadWords)) : null,
+        settings.MinTokens > 0 ? new MinTokensGuide(settings.MinTokens, sampling.StopTokenIds) : null,
+        thought is null ? null : new ThoughtGuide(thought));
+
     private GenerationRequest Request(string id, IReadOnlyList<int> prompt, GenerationSettings settings, ulong seed, int choice)
     {
         int sample = choice % settings.N;
@@ -157,7 +166,6 @@ public sealed class ChatEngine : IAsyncDisposable
         {
             Id = choice == 0 ? id : string.Create(CultureInfo.InvariantCulture, $"{id}-{choice}"),
             PromptIds = prompt,
-            Constraint = settings.Constraint?.Invoke(sample),
             Priority = settings.Priority,
             Tenant = settings.Tenant,
             CacheSalt = settings.CacheSalt,
@@ -165,7 +173,6 @@ public sealed class ChatEngine : IAsyncDisposable
             Sampling = settings.Resolve(Facts, seed, maxTokens) with
             {
                 SampleIndex = sample,
-                BadWords = BadWords(settings.BadWords),
 
                 // The answers of one prompt share its scores.
                 PromptLogprobs = sample == 0 ? settings.PromptLogprobs : null,

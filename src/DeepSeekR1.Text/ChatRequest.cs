@@ -65,8 +65,8 @@ public sealed record GenerationSettings : SamplingOverrides
     /// <summary>Number of independent answers per prompt.</summary>
     public int N { get; init; } = 1;
 
-    /// <summary>Makes the mask over token ids of each answer, by its index; null masks nothing.</summary>
-    public Func<int, ITokenConstraint?>? Constraint { get; init; }
+    /// <summary>Makes the guide of each answer, by its index; null leaves the choice to the model.</summary>
+    public Func<int, ITokenGuide?>? Constraint { get; init; }
 }
 
 /// <summary>A conversation to be answered.</summary>

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Text;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Text.Guides;
 using DeepSeekR1.Text.Parsing;
 using DeepSeekR1.Text.Tokenization;
 
@@ -91,7 +92,7 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
     }
 
     /// <summary>Ends the thought as if its budget were spent; false when there is none to end.</summary>
-    public Task<bool> EndThoughtAsync() => stream.EndThoughtAsync();
+    public Task<bool> EndThoughtAsync() => stream.AdjustAsync(guide => GuideChain.Find<ThoughtGuide>(guide) is { } thought && thought.End());
 
     /// <summary>What stands in the answer before the first token: the echo, and the tag of a thought that the prompt has opened.</summary>
     private void Begin()

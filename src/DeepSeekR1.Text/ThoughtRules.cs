@@ -1,5 +1,6 @@
 using System.Globalization;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Text.Guides;
 using DeepSeekR1.Text.Parsing;
 using DeepSeekR1.Text.Tokenization;
 
@@ -81,7 +82,7 @@ internal sealed class ThoughtRules
         if (_closeId is not { } close)
             return null;
         int budget = int.MaxValue;
-        IReadOnlyList<int> wrapUp = _wrapUp;
+        int[] wrapUp = _wrapUp;
         if (request.ThinkingBudget is not null || request.AnswerReserve is not null)
         {
             int reserve = request.AnswerReserve ?? Math.Min(maxTokens / 4, MostReserve);
@@ -94,7 +95,7 @@ internal sealed class ThoughtRules
             // A sentence that would eat the thought is left out; the tag has to do. So it has for a thought that was turned off and is opened all the same.
             if (budget == 0 || room - _wrapUp.Length < Math.Min(budget, room / 2))
                 wrapUp = [close];
-            budget = Math.Min(budget, room - wrapUp.Count);
+            budget = Math.Min(budget, room - wrapUp.Length);
         }
 
         return new ThoughtLimit(budget, wrapUp, _openId, _toolMarkerId is { } tool ? [close, tool] : [close], start.Inside, IsBlank, start.Behind);

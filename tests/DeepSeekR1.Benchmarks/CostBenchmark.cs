@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Threading.Channels;
 using DeepSeekR1.Compute;
+using DeepSeekR1.Compute.Kernels.Sampling;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Engine.Diagnostics;
 using DeepSeekR1.Engine.Execution;
@@ -37,14 +38,14 @@ internal static class CostBenchmark
         for (int round = 0; round < Rounds + 1; round++)
         {
             var scheduler = Decoding(sequences);
-            var sampled = Enumerable.Range(0, sequences).Select(i => new SampledToken(3 + i % 50, float.NaN, 0, null)).ToArray();
+            var output = Output(sequences, i => 3 + i % 50);
             long planning = 0, applying = 0, bytes = GC.GetAllocatedBytesForCurrentThread();
             for (int step = 0; step < Steps; step++)
             {
                 long start = Stopwatch.GetTimestamp();
-                scheduler.Schedule();
+                var batch = scheduler.Schedule()!;
                 long middle = Stopwatch.GetTimestamp();
-                scheduler.Apply(sampled, static (_, _, _) => { });
+                scheduler.Apply(batch, output, static (_, _, _) => { });
                 planning += middle - start;
                 applying += Stopwatch.GetTimestamp() - middle;
             }
@@ -62,7 +63,7 @@ internal static class CostBenchmark
     private static Scheduler Decoding(int sequences)
     {
         int blocks = sequences * ((PromptTokens + Steps) / BlockSize + 2);
-        var scheduler = new Scheduler(new BlockManager(blocks, BlockSize), new SchedulerLimits(sequences, sequences * PromptTokens, PromptTokens + 2 * Steps));
+        var scheduler = new Scheduler(new BlockManager(blocks, BlockSize), new SchedulerLimits(sequences, sequences * PromptTokens, PromptTokens + 2 * Steps, 1000));
         for (int i = 0; i < sequences; i++)
             scheduler.Add(new Sequence(new GenerationRequest
             {
@@ -70,10 +71,13 @@ internal static class CostBenchmark
                 PromptIds = [.. Enumerable.Range(0, PromptTokens).Select(j => 3 + i + j)],
                 Sampling = new SamplingParams { MaxTokens = 2 * Steps, StopTokenIds = [1] },
             }));
-        scheduler.Schedule();
-        scheduler.Apply([.. Enumerable.Repeat(new SampledToken(7, float.NaN, 0, null), sequences)], static (_, _, _) => { });
+        scheduler.Apply(scheduler.Schedule()!, Output(sequences, _ => 7), static (_, _, _) => { });
         return scheduler;
     }
+
+    /// <summary>What a step gives when every sequence gets one token.</summary>
+    private static StepOutput Output(int sequences, Func<int, int> token)
+        => new([.. Enumerable.Range(0, sequences).Select(i => new SequenceOutput(new[] { new SampledToken(token(i)) }, []))]);
 
     private static void Tensors(int sequences)
     {
@@ -90,7 +94,7 @@ internal static class CostBenchmark
     private static void Begin(int tokens)
     {
         var blocks = new BlockManager(tokens / BlockSize + 2, BlockSize);
-        var scheduler = new Scheduler(blocks, new SchedulerLimits(1, tokens + BlockSize, tokens + 2 * BlockSize));
+        var scheduler = new Scheduler(blocks, new SchedulerLimits(1, tokens + BlockSize, tokens + 2 * BlockSize, 2 * tokens));
         int[] prompt = [.. Enumerable.Range(0, tokens + BlockSize)];
         double seconds = Median(300, () =>
         {

@@ -1,9 +1,7 @@
 using System.Diagnostics;
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Kernels;
-using DeepSeekR1.Engine;
-using DeepSeekR1.Engine.Execution;
-using DeepSeekR1.Engine.Scheduling;
+using DeepSeekR1.Compute.Kernels.Sampling;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Benchmarks;
@@ -23,9 +21,9 @@ internal static class SamplerBenchmark
         using var scope = new TensorScope();
         var (floor, linear) = Step();
         Console.WriteLine($"decode step with {Batch} rows: {1000 * floor:0} ms by the memory limit, {1000 * linear:0} ms for its linear layers; 5 % are {50 * floor:0.0} and {50 * linear:0.0} ms");
-        var plain = new SamplingParams { MaxTokens = 10 };
+        var plain = new SamplingSettings();
         var usual = plain with { Temperature = 0.6f, TopP = 0.95f };
-        (string Name, SamplingParams Params)[] cases =
+        (string Name, SamplingSettings Settings)[] cases =
         [
             ("greedy", plain with { Temperature = 0 }),
             ("temperature 0.6", plain with { Temperature = 0.6f }),
@@ -43,23 +41,26 @@ internal static class SamplerBenchmark
             if (peaked)
                 for (int id = 100; id < 140; id++)
                     logits.narrow(1, 1000L * id, 1).add_(20 - 0.3 * (id - 100));
-            foreach (var (name, parameters) in cases)
-                Measure(name, logits, parameters, floor, linear);
+            foreach (var (name, settings) in cases)
+                Measure(name, logits, settings, floor, linear);
         }
 
         return 0;
     }
 
-    private static void Measure(string name, Tensor logits, SamplingParams parameters, double floor, double linear)
+    private static void Measure(string name, Tensor logits, SamplingSettings settings, double floor, double linear)
     {
         var random = new Random(3);
         int[] history = [.. Enumerable.Range(0, 1024).Select(_ => random.Next(Vocabulary))];
-        var rows = Enumerable.Range(0, Batch).Select(i => new SamplingRow(parameters with { Seed = (ulong)i }, 512) { Tokens = history, PromptLength = 512 }).ToList();
+        int[] ids = [.. history.Distinct()];
+        var counts = new TokenCounts(ids, [.. ids.Select(id => history.Skip(512).Count(other => other == id))]);
+        var kernels = new TorchKernels();
+        var rows = Enumerable.Range(0, Batch).Select(i => new SamplingRow(settings with { Seed = (ulong)i }, 512, null, settings.HasPenalties ? counts : null)).ToList();
         var times = new List<double>();
         for (int i = 0; i < Rounds; i++)
         {
             long start = Stopwatch.GetTimestamp();
-            Sampler.Sample(logits, rows);
+            kernels.Sample(logits, new SamplingBatch(rows));
             times.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
         }
 

@@ -111,7 +111,7 @@ internal static class SseBenchmark
         private async Task AnswerAsync(HttpContext context, AnswerWriter writer, Tenant tenant)
         {
             var channel = Channel.CreateUnbounded<TokenOutput>(new UnboundedChannelOptions { SingleReader = true, AllowSynchronousContinuations = false });
-            var stream = new GenerationStream(channel.Reader, () => { }, () => { }, () => Task.FromResult(false));
+            var stream = new GenerationStream(channel.Reader, () => { }, () => { }, _ => Task.FromResult(false));
             var plan = new ChoicePlan(0, tokenizer, new GenerationSettings(), new ReasoningParser(false, null, null), ReasoningFormat.Separate);
             var generation = new TextGeneration([[1, 2, 3]], [new ChoiceStream(plan, stream)]);
             var answer = new AnswerOptions("model", Stream: true, IncludeUsage: true, ContinuousUsage: false, Logprobs: false, ReturnTokenIds: false);

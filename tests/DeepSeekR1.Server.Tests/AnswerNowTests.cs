@@ -1,6 +1,5 @@
 using System.Net;
 using System.Text.Json.Nodes;
-using DeepSeekR1.Engine;
 using DeepSeekR1.Testing;
 using Xunit;
 
@@ -237,9 +236,9 @@ public sealed class AnswerNowTests(DeepSeekServer server)
         => string.Concat(Choices(chunks, choice).Select(c => (string?)c["delta"]![field]));
 
     /// <summary>Nothing but line breaks, five milliseconds each: the first word never comes.</summary>
-    private sealed class Blanks(int id) : ITokenConstraint
+    private sealed class Blanks(int id) : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             Thread.Sleep(5);
             allowed.Add(id);

@@ -34,9 +34,9 @@ public sealed partial class ChatClientTests : IClassFixture<ChatClientTests.Load
 
         public void Dispose() => Client?.Dispose();
 
-        private sealed class Script(int[] ids) : ITokenConstraint
+        private sealed class Script(int[] ids) : ListGuide
         {
-            public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+            protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
             {
                 allowed.Add(ids[Math.Min(outputIds.Length, ids.Length - 1)]);
                 return true;

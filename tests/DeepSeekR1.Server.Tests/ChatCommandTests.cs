@@ -159,9 +159,9 @@ public sealed class ChatCommandTests
         }
     }
 
-    private sealed class Script(int[] ids) : Engine.ITokenConstraint
+    private sealed class Script(int[] ids) : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             allowed.Add(ids[Math.Min(outputIds.Length, ids.Length - 1)]);
             return true;

@@ -117,9 +117,9 @@ public sealed class DeepSeekServer : IAsyncLifetime
     }
 
     /// <summary>Forces the ids of a script; afterwards only EOS.</summary>
-    private sealed class Script(int[] ids) : ITokenConstraint
+    private sealed class Script(int[] ids) : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             allowed.Add(outputIds.Length < ids.Length ? ids[outputIds.Length] : Eos);
             return true;
@@ -127,9 +127,9 @@ public sealed class DeepSeekServer : IAsyncLifetime
     }
 
     /// <summary>Allows everything, five milliseconds a token: time for a client to leave.</summary>
-    internal sealed class Slow : ITokenConstraint
+    internal sealed class Slow : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             Thread.Sleep(5);
             return false;

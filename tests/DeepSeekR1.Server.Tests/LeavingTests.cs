@@ -160,12 +160,12 @@ public sealed class LeavingTests(DeepSeekServer server)
     }
 
     /// <summary>Slow for the first token; at the fourth it may throw, or break the engine.</summary>
-    private sealed class Failing(string user, Action breakEngine) : ITokenConstraint
+    private sealed class Failing(string user, Action breakEngine) : ListGuide
     {
         /// <summary>The golden vocabulary's first printable byte, "!".</summary>
         private const int Letter = 35;
 
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             Thread.Sleep(outputIds.Length == 0 ? 300 : 20);
             if (outputIds.Length < 3)

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Net;
-using DeepSeekR1.Engine;
 using DeepSeekR1.Testing;
 using Serilog;
 using Serilog.Core;
@@ -119,9 +118,9 @@ public sealed class PrivacyTests
     }
 
     /// <summary>Forces an answer, then EOS or a failure.</summary>
-    private sealed class Saying(int[] ids, bool fails) : ITokenConstraint
+    private sealed class Saying(int[] ids, bool fails) : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             if (outputIds.Length == ids.Length && fails)
                 throw new InvalidOperationException("made to fail");

@@ -226,9 +226,9 @@ public sealed class SlowClientTests
     }
 
     /// <summary>Allows everything, one millisecond a token: time for a client to be cut off.</summary>
-    private sealed class Slow : ITokenConstraint
+    private sealed class Slow : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             Thread.Sleep(1);
             return false;

@@ -21,7 +21,7 @@ internal sealed class StepDriver : IDisposable
         _loaded = new EngineLoader(options, null, _ => { }, CancellationToken.None).Load();
         TorchRuntime.SetThreads(1);
         _blocks = new BlockManager(_loaded.Facts.NumBlocks, _loaded.Facts.BlockSize, false);
-        _scheduler = new Scheduler(_blocks, new SchedulerLimits(8, 256, _loaded.Facts.MaxModelLen));
+        _scheduler = new Scheduler(_blocks, new SchedulerLimits(8, 256, _loaded.Facts.MaxModelLen, _loaded.Facts.VocabularySize));
     }
 
     /// <summary>Queues a greedy answer.</summary>
@@ -42,11 +42,7 @@ internal sealed class StepDriver : IDisposable
     {
         int steps = 0;
         for (; _scheduler.Schedule() is { } batch; steps++)
-        {
-            var output = _loaded.Ranks.Execute(batch);
-            _scheduler.Apply(output.Sampled, (_, _, _) => { }, output.Scores);
-        }
-
+            _scheduler.Apply(batch, _loaded.Ranks.Execute(batch), (_, _, _) => { });
         return steps;
     }
 

@@ -1,3 +1,4 @@
+using DeepSeekR1.Compute.Kernels.Sampling;
 using DeepSeekR1.Compute.Quantization;
 using static TorchSharp.torch;
 
@@ -132,4 +133,13 @@ public abstract class KernelSet
     /// [firstExpert, firstExpert + local.Count) are computed here. Result [T, H] in x's type.
     /// </summary>
     public abstract Tensor Experts(Tensor x, Tensor experts, Tensor weights, IReadOnlyList<ExpertWeights> local, int firstExpert);
+
+    /// <summary>
+    /// Chooses one token per row of logits [R, vocabulary] float32. A row's result depends on its own logits and entries only. Equal seeds,
+    /// samples and positions draw at the same point whatever the set.
+    /// </summary>
+    public abstract SampledToken[] Sample(Tensor logits, SamplingBatch batch);
+
+    /// <summary>Log-probabilities of given tokens, one per row of logits [R, vocabulary] float32, and as many best alternatives.</summary>
+    public abstract SampledToken[] Score(Tensor logits, ReadOnlyMemory<int> ids, int top);
 }

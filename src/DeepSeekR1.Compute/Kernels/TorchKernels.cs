@@ -1,3 +1,4 @@
+using DeepSeekR1.Compute.Kernels.Sampling;
 using static TorchSharp.torch;
 
 namespace DeepSeekR1.Compute.Kernels;
@@ -43,6 +44,12 @@ public class TorchKernels : KernelSet
         decoded.ForEach(d => d.Dispose());
         return joined.to(type, copy: true);
     }
+
+    /// <inheritdoc/>
+    public override SampledToken[] Sample(Tensor logits, SamplingBatch batch) => Sampler.Sample(logits, batch);
+
+    /// <inheritdoc/>
+    public override SampledToken[] Score(Tensor logits, ReadOnlyMemory<int> ids, int top) => Sampler.Score(logits, ids, top);
 
     /// <inheritdoc/>
     public override Tensor RmsNorm(Tensor x, Tensor weight, double eps)

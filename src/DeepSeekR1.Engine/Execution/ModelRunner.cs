@@ -1,5 +1,6 @@
 using DeepSeekR1.Compute;
 using DeepSeekR1.Compute.Kernels;
+using DeepSeekR1.Compute.Kernels.Sampling;
 using DeepSeekR1.Engine.Scheduling;
 using DeepSeekR1.Models;
 using DeepSeekR1.Models.Attention;
@@ -35,37 +36,44 @@ public sealed class ModelRunner(CausalLm model, KvCache cache) : IDisposable
         var attention = new PagedAttention(Model.Rank.Kernels, Cache, paged);
         var states = Model.Forward(input.Ids, new ForwardContext(input.Positions, attention) { MlaForm = MlaForm });
         var scores = Score(batch, states);
-        if (input.Rows.Count == 0)
-            return new StepOutput([], scores);
-        using var sampled = input.SamplingIndex is { } index ? states.index_select(0, index) : states;
-        var logits = Model.Logits(sampled);
-        return Model.Rank.Rank == 0 ? new StepOutput(Sampler.Sample(logits, input.Rows), scores) : StepOutput.Empty;
+        var sampled = input.Rows.Count == 0 ? [] : Sample(input, states);
+        return Model.Rank.Rank == 0 ? StepOutput.Of(batch, sampled, scores) : StepOutput.Empty;
     }
 
-    /// <summary>Log-probabilities of known tokens, a few rows at a time: logits of a whole prompt would not fit.</summary>
-    private List<IReadOnlyList<SampledToken>> Score(ScheduledBatch batch, Tensor states)
+    /// <summary>Chooses the tokens on rank 0; the others, whose logits are the same, help to compute them and choose nothing.</summary>
+    private SampledToken[] Sample(StepInput input, Tensor states)
     {
-        var scores = new List<IReadOnlyList<SampledToken>>();
-        long row = 0;
-        foreach (var part in batch.Sequences)
+        using var rows = input.SamplingIndex is { } index ? states.index_select(0, index) : states;
+        var logits = Model.Logits(rows);
+        return Model.Rank.Rank == 0 ? Model.Rank.Kernels.Sample(logits, new SamplingBatch(input.Rows)) : [];
+    }
+
+    /// <summary>Log-probabilities of known tokens, one list for every part.</summary>
+    private IReadOnlyList<SampledToken>[] Score(ScheduledBatch batch, Tensor states)
+    {
+        var scores = new IReadOnlyList<SampledToken>[batch.Sequences.Count];
+        int row = 0;
+        for (int i = 0; i < scores.Length; i++)
         {
-            var targets = part.Scored;
-            if (!targets.IsEmpty)
-            {
-                var own = new List<SampledToken>();
-                for (int done = 0; done < targets.Length; done += ScoredRows)
-                {
-                    using var scope = NewDisposeScope();
-                    int count = Math.Min(ScoredRows, targets.Length - done);
-                    var logits = Model.Logits(states.narrow(0, row + done, count));
-                    if (Model.Rank.Rank == 0)
-                        own.AddRange(Sampler.Score(logits, targets.Slice(done, count), part.ScoredTop));
-                }
-
-                scores.Add(own);
-            }
-
+            var part = batch.Sequences[i];
+            scores[i] = part.Scored.Length == 0 ? [] : Score(part, states, row);
             row += part.TokenIds.Length;
+        }
+
+        return scores;
+    }
+
+    /// <summary>A few rows at a time: logits of a whole prompt would not fit.</summary>
+    private List<SampledToken> Score(ScheduledSequence part, Tensor states, int row)
+    {
+        var scores = new List<SampledToken>();
+        for (int done = 0; done < part.Scored.Length; done += ScoredRows)
+        {
+            using var scope = NewDisposeScope();
+            int count = Math.Min(ScoredRows, part.Scored.Length - done);
+            var logits = Model.Logits(states.narrow(0, row + done, count));
+            if (Model.Rank.Rank == 0)
+                scores.AddRange(Model.Rank.Kernels.Score(logits, part.Scored.AsMemory(done, count), part.ScoredTop));
         }
 
         return scores;
@@ -93,34 +101,41 @@ public static class BatchBuilder
     /// <summary>Builds the tensors of a step; they belong to the current scope.</summary>
     public static StepInput Build(ScheduledBatch batch, int blockSize, Device device)
     {
-        int total = batch.TotalTokens, row = 0;
-        var ids = new long[total];
-        var positions = new long[total];
+        long[] ids = new long[batch.TotalTokens], positions = new long[ids.Length];
         var sequences = new PagedSequence[batch.Sequences.Count];
-        List<long> last = [];
-        List<SamplingRow> rows = [];
+        int row = 0;
         for (int s = 0; s < sequences.Length; s++)
         {
             var part = batch.Sequences[s];
-            var tokens = part.TokenIds.Span;
-            sequences[s] = new PagedSequence(row, tokens.Length, part.Computed + tokens.Length, part.Blocks);
-            for (int i = 0; i < tokens.Length; i++, row++)
-            {
-                ids[row] = tokens[i];
-                positions[row] = part.Computed + i;
-            }
-
-            if (part.Sampling is not { } sampling)
-                continue;
-            last.Add(row - 1);
-            rows.Add(sampling);
+            if (part.Adapter != 0)
+                throw new InvalidOperationException($"Sequence {part.Id} wants adapter {part.Adapter}; this model has none.");
+            sequences[s] = new PagedSequence(row, part.TokenIds.Length, part.Computed + part.TokenIds.Length, part.Blocks);
+            for (int i = 0; i < part.TokenIds.Length; i++, row++)
+                (ids[row], positions[row]) = (part.TokenIds[i], part.Computed + i);
         }
 
+        var (sampled, rows) = Sampled(batch);
         return new StepInput(
             tensor(ids, ScalarType.Int64, device),
             tensor(positions, ScalarType.Int64, device),
             new PagedBatch(sequences, blockSize, device),
-            last.Count == total ? null : tensor(last, ScalarType.Int64, device),
+            sampled.Length == ids.Length ? null : tensor(sampled, ScalarType.Int64, device),
             rows);
+    }
+
+    /// <summary>Rows of the step whose logits are wanted, the last ones of their parts, and how each of them is sampled.</summary>
+    private static (long[] Index, SamplingRow[] Rows) Sampled(ScheduledBatch batch)
+    {
+        var rows = new SamplingRow[batch.Sequences.Sum(s => s.Rows.Length)];
+        var index = new long[rows.Length];
+        int chosen = 0, end = 0;
+        foreach (var part in batch.Sequences)
+        {
+            end += part.TokenIds.Length;
+            for (int i = 0; i < part.Rows.Length; i++, chosen++)
+                (index[chosen], rows[chosen]) = (end - part.Rows.Length + i, part.Rows[i]);
+        }
+
+        return (index, rows);
     }
 }

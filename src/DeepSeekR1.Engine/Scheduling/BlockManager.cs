@@ -1,18 +1,19 @@
 namespace DeepSeekR1.Engine.Scheduling;
 
-/// <summary>
-/// The blocks of one sequence in token order. Append-only while the sequence runs, so a slice handed to a running step stays
-/// valid when the table grows.
-/// </summary>
+/// <summary>The blocks of one sequence in token order.</summary>
 public sealed class BlockTable
 {
     private int[] _blocks = new int[8];
+    private int[]? _snapshot;
 
     /// <summary>Number of blocks.</summary>
     public int Count { get; private set; }
 
     /// <summary>The blocks so far.</summary>
     public ReadOnlyMemory<int> Blocks => _blocks.AsMemory(0, Count);
+
+    /// <summary>The blocks as they are now. Made anew when the table has changed, so that steps may keep it: a table changes once in many tokens.</summary>
+    public int[] Snapshot() => _snapshot ??= Blocks.ToArray();
 
     /// <summary>Blocks at the front whose content is known to the prefix cache.</summary>
     internal int Published { get; set; }
@@ -26,13 +27,21 @@ public sealed class BlockTable
         if (Count == _blocks.Length)
             Array.Resize(ref _blocks, 2 * Count);
         _blocks[Count++] = block;
+        _snapshot = null;
     }
 
-    /// <summary>Forgets all blocks. A running step may still hold the old array, so a fresh one is begun.</summary>
+    /// <summary>Takes the last block away.</summary>
+    internal int RemoveLast()
+    {
+        _snapshot = null;
+        return _blocks[--Count];
+    }
+
+    /// <summary>Forgets all blocks.</summary>
     internal void Clear()
     {
-        _blocks = new int[8];
         Count = Published = 0;
+        _snapshot = null;
         Tail = null;
     }
 }
@@ -175,10 +184,17 @@ public sealed class BlockManager
     /// <summary>Lets go of all blocks of a table. Blocks at its end are reused first: beginnings are what others share.</summary>
     public void Free(BlockTable table)
     {
-        var blocks = table.Blocks.Span;
-        for (int i = blocks.Length - 1; i >= 0; i--)
+        Shrink(table, 0);
+        table.Clear();
+    }
+
+    /// <summary>Lets go of the blocks at a table's end that so many tokens do not need; blocks with published content stay, unless all go.</summary>
+    public void Shrink(BlockTable table, int tokens)
+    {
+        int wanted = tokens == 0 ? 0 : Math.Max(BlocksFor(tokens), table.Published);
+        while (table.Count > wanted)
         {
-            int block = blocks[i];
+            int block = table.RemoveLast();
             if (--_references[block] > 0)
                 continue;
             if (_content[block] is null)
@@ -186,8 +202,6 @@ public sealed class BlockManager
             else
                 _free.AddLast(_nodes[block]);
         }
-
-        table.Clear();
     }
 
     /// <summary>Whether a block's content can be found.</summary>

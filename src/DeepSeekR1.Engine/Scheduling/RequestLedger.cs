@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using DeepSeekR1.Compute.Kernels.Sampling;
 using DeepSeekR1.Engine.Diagnostics;
 
 namespace DeepSeekR1.Engine.Scheduling;
@@ -10,6 +11,12 @@ namespace DeepSeekR1.Engine.Scheduling;
 /// </summary>
 internal sealed class RequestLedger
 {
+    private static readonly string NotNumbers =
+        $"The model produced logits that are not numbers for this request. Send it again; if it fails again, try another {EngineOptionList.DType}, for example float32.";
+
+    private const string NothingLeft =
+        "No token is left to choose from: the request's masks exclude every token of the vocabulary. Loosen allowed_token_ids, bad_words or min_tokens.";
+
     private readonly Scheduler _scheduler;
     private readonly BlockManager _blocks;
     private readonly EngineMetrics _metrics;
@@ -162,9 +169,10 @@ internal sealed class RequestLedger
         if (output is null)
         {
             // Keys that are not numbers must not be found by the next request.
-            if (token.IsModelFault)
+            bool isCorrupted = token.Fault == SampleFault.NotNumbers;
+            if (isCorrupted)
                 _blocks.Reset();
-            Fail(sequence, token.IsModelFault ? new StepFailedException(token.Error!) : new InvalidRequestException(null, "no_token", token.Error!), token.IsModelFault);
+            Fail(sequence, isCorrupted ? new StepFailedException(NotNumbers) : new InvalidRequestException(null, "no_token", NothingLeft), isCorrupted);
             return;
         }
 

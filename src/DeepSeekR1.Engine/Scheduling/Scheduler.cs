@@ -1,10 +1,13 @@
+using DeepSeekR1.Compute.Kernels.Sampling;
+
 namespace DeepSeekR1.Engine.Scheduling;
 
 /// <summary>Limits of a step.</summary>
 /// <param name="MaxSequences">Most sequences that hold blocks at once.</param>
 /// <param name="MaxTokens">Most tokens computed in one step.</param>
 /// <param name="MaxLength">Longest sequence, prompt and output.</param>
-public sealed record SchedulerLimits(int MaxSequences, int MaxTokens, int MaxLength);
+/// <param name="Vocabulary">Number of token ids.</param>
+public sealed record SchedulerLimits(int MaxSequences, int MaxTokens, int MaxLength, int Vocabulary);
 
 /// <summary>
 /// Decides which tokens are computed in the next step. Engine thread only; integers only. One rule and no phases: the work of a
@@ -13,16 +16,14 @@ public sealed record SchedulerLimits(int MaxSequences, int MaxTokens, int MaxLen
 /// </summary>
 /// <remarks>
 /// Must not be added here: branches for single features. What a feature needs is data on <see cref="Sequence"/> or
-/// <see cref="SamplingRow"/>.
+/// <see cref="SamplingRow"/>, a guide or a source of drafts.
 /// </remarks>
-public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
+public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits, IDraftSource? drafts = null)
 {
     private readonly List<Sequence> _running = [];
     private readonly SortedSet<Sequence> _waiting = new(Sequence.Order);
     private readonly FairClock _clock = new();
-    private readonly List<Sequence> _sampling = [];
-    private readonly List<Sequence> _scoring = [];
-    private readonly List<int> _allowed = [];
+    private readonly RowBuilder _rows = new(limits.Vocabulary, drafts ?? new NoDrafts());
     private long _step;
 
     /// <summary>Sequences that hold blocks, most urgent and oldest first.</summary>
@@ -43,7 +44,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     /// <summary>See <see cref="PrefixQueries"/>.</summary>
     public long PrefixHits { get; private set; }
 
-    /// <summary>Sequences whose constraint failed while the last step was made; they have ended with the exception.</summary>
+    /// <summary>Sequences whose guide failed since the last step was begun; they have ended with the exception.</summary>
     public List<(Sequence Sequence, Exception Cause)> Rejected { get; } = [];
 
     /// <summary>Queues a sequence: by priority, then by turns of the request's tenants.</summary>
@@ -73,104 +74,53 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
     public ScheduledBatch? Schedule()
     {
         _step++;
-        _sampling.Clear();
-        _scoring.Clear();
         Rejected.Clear();
-        var parts = new List<ScheduledSequence>();
-        int budget = limits.MaxTokens;
-        bool preempted = false;
+        var plan = new StepPlan(limits.MaxTokens, _running.Count);
 
         // Streams come first: a long prompt in chunks must not cost one its token, nor make it wait with a wrap-up that was written into it.
         for (int round = 0; round < 3; round++)
-            for (int i = 0; i < _running.Count && budget > 0; i++)
+            for (int i = 0; i < _running.Count && plan.Budget > 0; i++)
             {
                 var sequence = _running[i];
                 if (sequence.NumPending == 0 || round != RoundOf(sequence))
                     continue;
-                int count = Math.Min(sequence.NumPending, budget);
+                int count = Math.Min(sequence.NumPending, plan.Budget);
 
                 // Who loses blocks is this sequence or one behind it, for this one is not part of the step yet: nobody moves to a place that was passed.
-                if (!MakeRoom(sequence, count, ref preempted))
-                    continue;
-                int emitted = Emit(sequence, count, parts);
-                budget -= emitted;
-
-                // Its constraint failed and it is gone: the next one has moved up to this place.
-                if (emitted == 0)
+                // When its guide fails it is gone, and the next one has moved up to this place.
+                if (MakeRoom(sequence, count, plan) && !TryEmit(sequence, count, plan))
                     i--;
             }
 
-        if (!preempted)
-            Admit(ref budget, parts);
-        return parts.Count == 0 ? null : new ScheduledBatch(parts);
+        if (!plan.HasPreempted)
+            Admit(plan);
+        return plan.ToBatch();
     }
 
-    /// <summary>Books the results of the step that <see cref="Schedule"/> made last.</summary>
-    /// <param name="sampled">One entry for every part with a sampling row, in order.</param>
-    /// <param name="deliver">Receives every event; a null event means that the sequence failed with the error of what was sampled.</param>
-    /// <param name="scores">One list for every part with scored tokens, in order.</param>
-    public void Apply(
-        IReadOnlyList<SampledToken> sampled, Action<Sequence, TokenOutput?, SampledToken> deliver, IReadOnlyList<IReadOnlyList<SampledToken>>? scores = null)
+    /// <summary>Books the results of a step.</summary>
+    /// <param name="batch">What <see cref="Schedule"/> made.</param>
+    /// <param name="output">One entry for every part.</param>
+    /// <param name="deliver">Receives every event; a null event means that the sequence failed with the fault of what was sampled.</param>
+    public void Apply(ScheduledBatch batch, StepOutput output, Action<Sequence, TokenOutput?, SampledToken> deliver)
     {
-        for (int i = 0; i < _scoring.Count && scores is not null; i++)
-            _scoring[i].AddScores(scores[i]);
-        for (int row = 0; row < _sampling.Count; row++)
-        {
-            // Removed while the step ran: its row is there, but nobody wants it.
-            var (sequence, token) = (_sampling[row], sampled[row]);
-            if (sequence.Status == SequenceStatus.Finished)
-                continue;
-            if (token.Error is not null)
-            {
-                Remove(sequence);
-                deliver(sequence, null, token);
-                continue;
-            }
-
-            sequence.Append(token.TokenId);
-            var finish = FinishOf(sequence, token.TokenId);
-            if (finish is not null)
-                Remove(sequence);
-            float? logprob = sequence.Request.Sampling.TopLogprobs is null ? null : token.Logprob;
-            deliver(sequence, new TokenOutput(token.TokenId, logprob, token.Top, finish, sequence.CachedTokens, sequence.TakeScores()), token);
-            if (finish is null)
-                Force(sequence, sequence.ForcedAfter(token.TokenId), deliver);
-        }
+        new Booking(this, blocks, limits.MaxLength, deliver).Book(batch, output);
+        _rows.Release(batch);
     }
-
-    /// <summary>Appends tokens that nobody sampled: they are part of the output and of the work of the next step.</summary>
-    private void Force(Sequence sequence, IReadOnlyList<int> tokens, Action<Sequence, TokenOutput?, SampledToken> deliver)
-    {
-        bool scored = sequence.Request.Sampling.TopLogprobs is not null;
-        foreach (int token in tokens)
-        {
-            sequence.Append(token);
-            FinishReason? finish = IsFull(sequence) ? FinishReason.Length : null;
-            if (finish is not null)
-                Remove(sequence);
-            deliver(sequence, new TokenOutput(token, scored ? 0f : null, scored ? [] : null, finish, sequence.CachedTokens), default);
-            if (finish is not null)
-                return;
-        }
-    }
-
-    private bool IsFull(Sequence sequence) => sequence.OutputLength >= sequence.Request.Sampling.MaxTokens || sequence.Length >= limits.MaxLength;
 
     /// <summary>Checks the block accounting over all sequences.</summary>
     public void CheckIntegrity() => blocks.CheckIntegrity(All.Select(s => s.Table));
 
-    private FinishReason? FinishOf(Sequence sequence, int token)
+    /// <summary>Ends a sequence whose guide or draft source, which are foreign code, has thrown; no other ends with it.</summary>
+    internal void Reject(Sequence sequence, Exception cause)
     {
-        var sampling = sequence.Request.Sampling;
-        if (sampling.StopTokenIds.Contains(token) && sequence.OutputLength >= sampling.MinTokens)
-            return FinishReason.Stop;
-        return IsFull(sequence) ? FinishReason.Length : null;
+        Remove(sequence);
+        Rejected.Add((sequence, cause));
     }
 
     /// <summary>
     /// Blocks for the next tokens, taken from the least urgent and newest sequences when none are free. False when the sequence itself had to go.
     /// </summary>
-    private bool MakeRoom(Sequence sequence, int count, ref bool preempted)
+    private bool MakeRoom(Sequence sequence, int count, StepPlan plan)
     {
         while (!blocks.TryGrow(sequence.Table, sequence.NumComputed + count))
         {
@@ -178,7 +128,7 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
             int victim = _running.FindLastIndex(s => s.ScheduledStep != _step);
             if (victim < 0)
                 return false;
-            preempted = true;
+            plan.HasPreempted = true;
             var newest = _running[victim];
             Preempt(newest);
             if (ReferenceEquals(newest, sequence))
@@ -197,14 +147,14 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
         _waiting.Add(sequence);
     }
 
-    private void Admit(ref int budget, List<ScheduledSequence> parts)
+    private void Admit(StepPlan plan)
     {
-        while (budget > 0 && _running.Count < limits.MaxSequences && _waiting.Min is { } sequence)
+        while (plan.Budget > 0 && _running.Count < limits.MaxSequences && _waiting.Min is { } sequence)
         {
             // All known tokens get their blocks now, not only those of the first chunk: a long prompt whose turn comes after the decoding
             // sequences would otherwise lose the race for each later chunk, and then its place, to less urgent ones.
             var request = sequence.Request;
-            if (!blocks.TryBegin(sequence.Table, sequence.Tokens(0, sequence.Length).Span, request.CacheSalt, request.Sampling.PromptLogprobs is null))
+            if (!blocks.TryBegin(sequence.Table, sequence.Tokens(0, sequence.Length), request.CacheSalt, request.Sampling.PromptLogprobs is null))
                 return;
             if (sequence.BeginFromCache(sequence.Table.Count * blocks.BlockSize))
             {
@@ -212,74 +162,65 @@ public sealed class Scheduler(BlockManager blocks, SchedulerLimits limits)
                 PrefixHits += sequence.CachedTokens;
             }
 
-            int count = Math.Min(sequence.NumPending, budget);
+            int count = Math.Min(sequence.NumPending, plan.Budget);
             blocks.TryGrow(sequence.Table, sequence.Length);
             _waiting.Remove(sequence);
             _clock.Advance(sequence.Turn);
             sequence.Status = SequenceStatus.Running;
             _running.Insert(~_running.BinarySearch(sequence, Sequence.Order), sequence);
-            budget -= Emit(sequence, count, parts);
+            TryEmit(sequence, count, plan);
         }
     }
 
     /// <summary>Round of a step in which a sequence gets its tokens: streams with one token, streams with several, then prompts and recomputation.</summary>
     private static int RoundOf(Sequence sequence) => !sequence.IsStreaming ? 2 : sequence.NumPending == 1 ? 0 : 1;
 
-    private int Emit(Sequence sequence, int count, List<ScheduledSequence> parts)
+    /// <summary>Makes the next tokens part of the step. False when the sequence has ended instead.</summary>
+    private bool TryEmit(Sequence sequence, int count, StepPlan plan)
     {
         bool samples = count == sequence.NumPending;
-        SamplingRow? row = null;
-        if (samples && !TrySamplingRow(sequence, out row))
-            return 0;
-        var scored = sequence.ToScore(count);
-        parts.Add(new ScheduledSequence(sequence.Tokens(sequence.NumComputed, count), sequence.NumComputed, sequence.Table.Blocks, row)
+        SamplingRow[] rows = [];
+        int[] guesses = [];
+        if (samples && !TryRows(sequence, RoomForDrafts(sequence, count, plan), out rows, out guesses))
+            return false;
+        blocks.TryGrow(sequence.Table, sequence.NumComputed + count + guesses.Length);
+        var part = new ScheduledSequence(sequence.Id, [.. sequence.Tokens(sequence.NumComputed, count), .. guesses], sequence.NumComputed, sequence.Table.Snapshot())
         {
-            Scored = scored,
+            NumDrafts = guesses.Length,
+            Rows = rows,
+            Scored = sequence.ToScore(count),
             ScoredTop = sequence.Request.Sampling.PromptLogprobs ?? 0,
-        });
-        if (!scored.IsEmpty)
-            _scoring.Add(sequence);
+        };
+        plan.Add(sequence, part);
         sequence.NumComputed += count;
         sequence.ScheduledStep = _step;
-        blocks.Publish(sequence.Table, sequence.Tokens(0, sequence.NumComputed).Span, sequence.Request.CacheSalt);
-        if (samples)
-        {
-            sequence.IsStreaming = true;
-            _sampling.Add(sequence);
-        }
-
-        return count;
+        sequence.IsStreaming |= samples;
+        blocks.Publish(sequence.Table, sequence.Verified, sequence.Request.CacheSalt);
+        return true;
     }
 
-    /// <summary>Asks the constraint, which is foreign code: when it throws, its own sequence ends and no other.</summary>
-    private bool TrySamplingRow(Sequence sequence, out SamplingRow? row)
+    private bool TryRows(Sequence sequence, int mostDrafts, out SamplingRow[] rows, out int[] guesses)
     {
-        var request = sequence.Request;
-        row = null;
-        IReadOnlyList<int>? allowed = null;
-        if (request.Constraint is { } constraint)
+        try
         {
-            try
-            {
-                _allowed.Clear();
-                if (constraint.TryGetAllowed(sequence.OutputIds, _allowed))
-                    allowed = [.. _allowed];
-            }
-            catch (Exception e)
-            {
-                Remove(sequence);
-                Rejected.Add((sequence, e));
-                return false;
-            }
+            (rows, guesses) = _rows.Build(sequence, mostDrafts);
+            return true;
         }
-
-        var forbidden = sequence.OutputLength < request.Sampling.MinTokens ? request.Sampling.StopTokenIds : null;
-        row = new SamplingRow(request.Sampling, sequence.OutputLength, allowed, forbidden)
+        catch (Exception e)
         {
-            Tokens = sequence.Tokens(0, sequence.Length),
-            PromptLength = sequence.PromptLength,
-        };
-        return true;
+            Reject(sequence, e);
+            (rows, guesses) = ([], []);
+            return false;
+        }
+    }
+
+    /// <summary>Drafts that cost nobody anything: every other sequence keeps a token of the budget and a free block, and the last token is not a guess.</summary>
+    private int RoomForDrafts(Sequence sequence, int count, StepPlan plan)
+    {
+        int others = _running.Count - plan.Count - 1;
+        int slots = (sequence.Table.Count + Math.Max(0, blocks.FreeBlocks - others)) * blocks.BlockSize - sequence.NumComputed - count;
+        int length = Math.Min(sequence.Request.Sampling.MaxTokens - sequence.OutputLength, limits.MaxLength - sequence.Length) - 1;
+        return Math.Min(Math.Min(plan.Budget - count - others, slots), length);
     }
 
     private void Release(Sequence sequence, SequenceStatus status)

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Threading.Channels;
+using DeepSeekR1.Compute.Kernels.Sampling;
 
 namespace DeepSeekR1.Engine.Scheduling;
 
@@ -23,12 +24,9 @@ public enum SequenceStatus
 public sealed class Sequence
 {
     private static long _arrivals;
-    private readonly long _arrival = Interlocked.Increment(ref _arrivals);
     private int[] _tokens;
     private readonly List<PromptLogprob> _scores = [];
     private bool _hasBegun, _scoresTaken;
-    private Thought _thought = Thought.Over;
-    private int _thoughtLength, _thoughtBudget;
 
     /// <summary>A new sequence with nothing computed.</summary>
     /// <param name="request">What to generate.</param>
@@ -43,27 +41,24 @@ public sealed class Sequence
             _tokens[i] = request.PromptIds[i];
         Length = PromptLength;
         Deadline = request.TimeLimit is { } time ? Environment.TickCount64 + (long)time.TotalMilliseconds : long.MaxValue;
-        if (request.ThoughtLimit is not { } limit)
-            return;
-        _thought = limit.StartsInside ? Thought.Inside : Thought.Ahead;
-        _thoughtBudget = limit.Budget;
+        Settings = request.Sampling.ToSettings();
+        Tally = Settings.HasPenalties ? new TokenTally(request.PromptIds) : null;
     }
 
-    private enum Thought
-    {
-        /// <summary>Nothing but white space so far.</summary>
-        Ahead,
-        Inside,
-
-        /// <summary>Closed, cut, or never begun.</summary>
-        Over,
-    }
+    /// <summary>Its number among all of this process, in order of arrival.</summary>
+    public long Id { get; } = Interlocked.Increment(ref _arrivals);
 
     /// <summary>What to generate.</summary>
     public GenerationRequest Request { get; }
 
     /// <summary>Receives the events.</summary>
     public ChannelWriter<TokenOutput>? Outputs { get; }
+
+    /// <summary>How its tokens are chosen.</summary>
+    public SamplingSettings Settings { get; }
+
+    /// <summary>What penalties need to know; null without any.</summary>
+    internal TokenTally? Tally { get; }
 
     /// <summary>When what happened, for metrics and traces.</summary>
     internal SequenceTimes Times { get; } = new();
@@ -106,7 +101,7 @@ public sealed class Sequence
     {
         int byPriority = a.Request.Priority.CompareTo(b.Request.Priority);
         int byTurn = byPriority != 0 ? byPriority : a.Turn.CompareTo(b.Turn);
-        return byTurn != 0 ? byTurn : a._arrival.CompareTo(b._arrival);
+        return byTurn != 0 ? byTurn : a.Id.CompareTo(b.Id);
     });
 
     /// <summary>Blocks that hold the keys.</summary>
@@ -116,7 +111,13 @@ public sealed class Sequence
     public int Preemptions { get; internal set; }
 
     /// <summary>Known tokens in a range.</summary>
-    public ReadOnlyMemory<int> Tokens(int start, int count) => _tokens.AsMemory(start, count);
+    public ReadOnlySpan<int> Tokens(int start, int count) => _tokens.AsSpan(start, count);
+
+    /// <summary>
+    /// Known tokens at the front whose keys are in the cache, or will be after the running step: prompt and accepted tokens, what others may
+    /// share. Drafts are never among them.
+    /// </summary>
+    public ReadOnlySpan<int> Verified => _tokens.AsSpan(0, NumComputed);
 
     /// <summary>Generated ids so far.</summary>
     public ReadOnlySpan<int> OutputIds => _tokens.AsSpan(PromptLength, OutputLength);
@@ -125,16 +126,16 @@ public sealed class Sequence
     /// Prompt tokens whose probability the next rows give: those after each of the next computed tokens, when the request asks for
     /// prompt log-probabilities and has not got them in an earlier life.
     /// </summary>
-    internal ReadOnlyMemory<int> ToScore(int count)
+    internal int[] ToScore(int count)
     {
         if (Request.Sampling.PromptLogprobs is null || _scoresTaken || NumComputed != _scores.Count)
-            return default;
-        return _tokens.AsMemory(NumComputed + 1, Math.Max(0, Math.Min(count, PromptLength - 1 - NumComputed)));
+            return [];
+        return Tokens(NumComputed + 1, Math.Max(0, Math.Min(count, PromptLength - 1 - NumComputed))).ToArray();
     }
 
     /// <summary>Books scores of prompt tokens.</summary>
     internal void AddScores(IReadOnlyList<SampledToken> scores)
-        => _scores.AddRange(scores.Select(s => new PromptLogprob(s.Logprob, s.Rank, s.Top ?? [])));
+        => _scores.AddRange(scores.Select(s => new PromptLogprob(s.Logprob, s.Rank, TokenLogprob.ListOf(s) ?? [])));
 
     /// <summary>The scores of the whole prompt, once.</summary>
     internal IReadOnlyList<PromptLogprob>? TakeScores()
@@ -160,43 +161,29 @@ public sealed class Sequence
         return isFirst;
     }
 
-    /// <summary>
-    /// Tokens that follow a generated one whatever the model says: the wrap-up of a thought that has reached its limit, once; usually
-    /// none.
-    /// </summary>
-    internal IReadOnlyList<int> ForcedAfter(int token)
-    {
-        if (_thought == Thought.Over)
-            return [];
-        var limit = Request.ThoughtLimit!;
-        bool opens = token == limit.OpenId;
-        if (_thought == Thought.Ahead)
-            _thought = opens ? Thought.Inside : limit.MayPrecede(token) ? Thought.Ahead : Thought.Over;
-        else if (limit.EndIds.Contains(token))
-            _thought = Thought.Over;
-        else if (!opens || _thoughtLength > 0)
-            _thoughtLength++;
-        if (_thought != Thought.Inside || _thoughtLength < _thoughtBudget)
-            return [];
-        _thought = Thought.Over;
-        return limit.WrapUpIds;
-    }
+    /// <summary>The token that follows the known ones whatever the model says; usually null.</summary>
+    internal int? NextForced => Request.Guide is { Forced: [int token, ..] } ? token : null;
 
-    /// <summary>Spends what is left of the thought's budget, so that the wrap-up follows the next token. False when there is no thought to end.</summary>
-    internal bool EndThought()
-    {
-        bool isNone = _thought == Thought.Over || (_thought == Thought.Ahead && Request.ThoughtLimit!.StartsBehind);
-        if (isNone || Status == SequenceStatus.Finished)
-            return false;
-        _thoughtBudget = 0;
-        return true;
-    }
-
-    /// <summary>Appends a generated token.</summary>
+    /// <summary>Appends a generated token. What its guide throws is thrown on; the token stands all the same.</summary>
     internal void Append(int token)
     {
         if (Length == _tokens.Length)
             Array.Resize(ref _tokens, 2 * Length);
         _tokens[Length++] = token;
+        Assume(token);
+    }
+
+    /// <summary>Counts a token, and tells the guide, without appending it.</summary>
+    internal void Assume(int token)
+    {
+        Tally?.Add(token);
+        Request.Guide?.Accept(token);
+    }
+
+    /// <summary>Takes back what was assumed last.</summary>
+    internal void Withdraw(int token)
+    {
+        Tally?.RemoveLast(token);
+        Request.Guide?.Rollback(1);
     }
 }

@@ -141,9 +141,9 @@ public sealed class ClientServers : IAsyncLifetime
     };
 
     /// <summary>Forces the ids of a script, late or not; then EOS, or a failure.</summary>
-    private sealed class Script(int[] ids, TimeSpan delay, bool fails = false) : ITokenConstraint
+    private sealed class Script(int[] ids, TimeSpan delay, bool fails = false) : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             if (outputIds.Length == 0)
                 Thread.Sleep(delay);
@@ -155,9 +155,9 @@ public sealed class ClientServers : IAsyncLifetime
     }
 
     /// <summary>The same token for ever, 20 ms each: longer than a client reads on to keep its connection.</summary>
-    private sealed class Slower : ITokenConstraint
+    private sealed class Slower : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             Thread.Sleep(20);
             allowed.Add(5);
@@ -166,9 +166,9 @@ public sealed class ClientServers : IAsyncLifetime
     }
 
     /// <summary>Holds the engine's thread until enough others were refused.</summary>
-    private sealed class Blocked(ManualResetEventSlim gate) : ITokenConstraint
+    private sealed class Blocked(ManualResetEventSlim gate) : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             gate.Wait(TimeSpan.FromSeconds(30));
             return false;

@@ -32,9 +32,9 @@ public sealed class RunningStreamTests : IDisposable
             if (stream == 0 && length == 0)
                 streams.AddRange(Enumerable.Range(1, Streams - 1).Select(i => engine.Submit(Stream(i))));
             if (stream == 0 && length == 5)
-                late = engine.Submit(EngineFixture.Greedy(Prompt(Long, 77), 2) with { Constraint = Watch(Streams) });
+                late = engine.Submit(EngineFixture.Greedy(Prompt(Long, 77), 2) with { Guide = Watch(Streams) });
         });
-        GenerationRequest Stream(int i) => EngineFixture.Greedy(Prompt(3, i), 60) with { Constraint = Watch(i) };
+        GenerationRequest Stream(int i) => EngineFixture.Greedy(Prompt(3, i), 60) with { Guide = Watch(i) };
         Assert.Equal(60, (await EngineFixture.Collect(engine.Submit(Stream(0)))).Count);
         foreach (var stream in streams)
             Assert.Equal(60, (await EngineFixture.Collect(stream)).Count);
@@ -138,9 +138,9 @@ public sealed class RunningStreamTests : IDisposable
     private sealed record Answer(List<string> Texts, AnswerEnd?[] Ends, int[] Tokens, TokenUsage Usage);
 
     /// <summary>Allows everything and tells the output's length; asked on the engine's thread before every token.</summary>
-    private sealed class Spy(Action<int> seen) : ITokenConstraint
+    private sealed class Spy(Action<int> seen) : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             seen(outputIds.Length);
             return false;

@@ -204,10 +204,10 @@ public class StepTests(ITestOutputHelper console)
     }
 
     [GoldenFact]
-    public async Task Submit_ConstraintThatThrows_EndsItsOwnRequestOnly()
+    public async Task Submit_GuideThatThrows_EndsItsOwnRequestOnly()
     {
         await using var engine = EngineFixture.Load("qwen2");
-        var bad = engine.Submit(EngineFixture.Greedy([1, 2], 50) with { Constraint = new Failing() });
+        var bad = engine.Submit(EngineFixture.Greedy([1, 2], 50) with { Guide = new Failing() });
         var good = engine.Submit(EngineFixture.Greedy([1, 2], 50));
         await Assert.ThrowsAsync<NotSupportedException>(() => EngineFixture.Collect(bad));
         Assert.Equal(50, (await EngineFixture.Collect(good)).Count);
@@ -218,7 +218,7 @@ public class StepTests(ITestOutputHelper console)
     public async Task Submit_EveryTokenMasked_EndsItsOwnRequestWithAReason()
     {
         await using var engine = EngineFixture.Load("qwen2");
-        var none = engine.Submit(EngineFixture.Greedy([1, 2], 50) with { Constraint = new Nothing() });
+        var none = engine.Submit(EngineFixture.Greedy([1, 2], 50) with { Guide = new Nothing() });
         var error = await Assert.ThrowsAsync<InvalidRequestException>(() => EngineFixture.Collect(none));
         Assert.Contains("No token is left", error.Message);
         Assert.Single(await EngineFixture.Collect(engine.Submit(EngineFixture.Greedy([1], 1))));
@@ -252,15 +252,15 @@ public class StepTests(ITestOutputHelper console)
         }
     }
 
-    private sealed class Failing : ITokenConstraint
+    private sealed class Failing : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
             => outputIds.Length < 3 ? false : throw new NotSupportedException("broken constraint");
     }
 
-    private sealed class Nothing : ITokenConstraint
+    private sealed class Nothing : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed) => true;
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed) => true;
     }
 
     /// <summary>Counts linear calls; fails at one of them when asked to.</summary>

@@ -1,5 +1,6 @@
 using DeepSeekR1.Engine;
 using DeepSeekR1.Engine.Scheduling;
+using DeepSeekR1.Text.Guides;
 using Xunit;
 using static DeepSeekR1.Tests.Engine.Scheduling.SchedulerFixture;
 
@@ -47,12 +48,12 @@ public class PressureTests
     {
         const int Thought = 20, Long = 400, Budget = 16;
         SchedulerFixture Fixture() => new(200, 4, maxSequences: 4, Budget, maxLength: 600);
-        var request = Request(3, 90) with
+        GenerationRequest Thinking() => Request(3, 90) with
         {
-            ThoughtLimit = new ThoughtLimit(Thought, [.. Enumerable.Range(0, wrapUp).Select(i => i % 5)], null, [], StartsInside: true, _ => false),
+            Guide = new ThoughtGuide(new ThoughtLimit(Thought, [.. Enumerable.Range(0, wrapUp).Select(i => i % 5)], null, [], StartsInside: true, _ => false)),
         };
         var fixture = Fixture();
-        var (thinker, other) = (fixture.Add(request), fixture.Add(Request(3, 90, salt: 1)));
+        var (thinker, other) = (fixture.Add(Thinking()), fixture.Add(Request(3, 90, salt: 1)));
         while (thinker.OutputLength < Thought - 2)
             fixture.Step();
         var urgent = fixture.Add(Request(Long, 1, salt: 9) with { Priority = -1 });
@@ -74,7 +75,7 @@ public class PressureTests
         fixture.AssertAsAlone(other);
         fixture.AssertAsAlone(urgent);
         var alone = Fixture();
-        var lone = alone.Add(request);
+        var lone = alone.Add(Thinking());
         alone.Run();
         Assert.Equal(alone.IdsOf(lone), fixture.IdsOf(thinker));
     }

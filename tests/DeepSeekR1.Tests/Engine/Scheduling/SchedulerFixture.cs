@@ -1,5 +1,7 @@
+using DeepSeekR1.Compute.Kernels.Sampling;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Engine.Scheduling;
+using DeepSeekR1.Text.Guides;
 using Xunit;
 
 namespace DeepSeekR1.Tests.Engine.Scheduling;
@@ -17,7 +19,8 @@ internal sealed class FakeRunner(int numBlocks, int blockSize)
     /// <summary>Number of different tokens.</summary>
     public const int Vocabulary = 40;
 
-    public IReadOnlyList<SampledToken> Execute(ScheduledBatch batch)
+    /// <summary>What the model chooses in every row.</summary>
+    public SampledToken[] Execute(ScheduledBatch batch)
     {
         var written = new HashSet<int>();
         foreach (var part in batch.Sequences)
@@ -25,10 +28,10 @@ internal sealed class FakeRunner(int numBlocks, int blockSize)
             {
                 int slot = Slot(part, part.Computed + i);
                 Assert.True(written.Add(slot), $"slot {slot} is written twice in one step");
-                _stored[slot] = part.TokenIds.Span[i];
+                _stored[slot] = part.TokenIds[i];
             }
 
-        return [.. batch.Sequences.Where(p => p.Sampling is not null).Select(Choose)];
+        return [.. batch.Sequences.SelectMany(Choose)];
     }
 
     /// <summary>Empties what nobody holds and nobody can find, so that nothing can live on blocks that were taken away.</summary>
@@ -41,27 +44,42 @@ internal sealed class FakeRunner(int numBlocks, int blockSize)
     }
 
     /// <summary>The token that follows a context.</summary>
-    public static int Next(IEnumerable<int> context, SamplingRow row)
+    public static int Next(IEnumerable<int> context, int position, uint[]? mask)
     {
         uint hash = 2166136261;
         foreach (int token in context)
             hash = (hash ^ (uint)token) * 16777619;
-        hash = (hash ^ (uint)row.Position) * 16777619;
+        hash = (hash ^ (uint)position) * 16777619;
         int next = (int)((hash ^ hash >> 15) % Vocabulary);
-        while ((row.Forbidden?.Contains(next) ?? false) || !(row.Allowed?.Contains(next) ?? true))
+        while (mask is not null && !TokenMask.Allows(mask, next))
             next = (next + 1) % Vocabulary;
         return next;
     }
 
-    private SampledToken Choose(ScheduledSequence part)
+    private IEnumerable<SampledToken> Choose(ScheduledSequence part)
     {
-        int length = part.Computed + part.TokenIds.Length;
-        var context = Enumerable.Range(0, length).Select(position => _stored[Slot(part, position)]).ToArray();
-        Assert.DoesNotContain(Empty, context);
-        return new SampledToken(Next(context, part.Sampling!), 0, 0, null);
+        int first = part.Computed + part.TokenIds.Length - part.Rows.Length + 1;
+        for (int i = 0; i < part.Rows.Length; i++)
+        {
+            var context = Enumerable.Range(0, first + i).Select(position => _stored[Slot(part, position)]).ToArray();
+            Assert.DoesNotContain(Empty, context);
+            CheckCounts(part.Rows[i], context);
+            yield return new SampledToken(Next(context, part.Rows[i].Position, part.Rows[i].Mask), 0);
+        }
     }
 
-    private int Slot(ScheduledSequence part, int position) => part.Blocks.Span[position / blockSize] * blockSize + position % blockSize;
+    /// <summary>What penalties are told is what stands in the cache.</summary>
+    private static void CheckCounts(SamplingRow row, int[] context)
+    {
+        if (row.Counts is not { } counts)
+            return;
+        Assert.Equal(context.Distinct().Order(), counts.Ids.Order());
+        var output = context[^row.Position..];
+        for (int i = 0; i < counts.Ids.Length; i++)
+            Assert.Equal(output.Count(id => id == counts.Ids[i]), counts.Generated[i]);
+    }
+
+    private int Slot(ScheduledSequence part, int position) => part.Blocks[position / blockSize] * blockSize + position % blockSize;
 }
 
 /// <summary>A scheduler with a fake model behind it: drives steps, collects outputs and checks the invariants after each operation.</summary>
@@ -70,13 +88,13 @@ internal sealed class SchedulerFixture
     private readonly SchedulerLimits _limits;
     private readonly FakeRunner _runner;
     private readonly Dictionary<Sequence, List<TokenOutput>> _outputs = [];
-    private readonly Dictionary<Sequence, string> _errors = [];
+    private readonly Dictionary<Sequence, SampleFault> _faults = [];
 
-    public SchedulerFixture(int numBlocks, int blockSize, int maxSequences, int maxTokens, int? maxLength = null)
+    public SchedulerFixture(int numBlocks, int blockSize, int maxSequences, int maxTokens, int? maxLength = null, IDraftSource? drafts = null)
     {
-        _limits = new SchedulerLimits(maxSequences, maxTokens, maxLength ?? numBlocks * blockSize);
+        _limits = new SchedulerLimits(maxSequences, maxTokens, maxLength ?? numBlocks * blockSize, FakeRunner.Vocabulary);
         Blocks = new BlockManager(numBlocks, blockSize);
-        Scheduler = new Scheduler(Blocks, _limits);
+        Scheduler = new Scheduler(Blocks, _limits, drafts);
         _runner = new FakeRunner(numBlocks, blockSize);
     }
 
@@ -97,15 +115,15 @@ internal sealed class SchedulerFixture
 
     public IReadOnlyList<int> IdsOf(Sequence sequence) => [.. _outputs[sequence].Select(o => o.TokenId)];
 
-    public string? ErrorOf(Sequence sequence) => _errors.GetValueOrDefault(sequence);
+    public SampleFault FaultOf(Sequence sequence) => _faults.GetValueOrDefault(sequence);
 
     public static GenerationRequest Request(
-        int prompt, int maxTokens, IReadOnlyList<int>? stop = null, int minTokens = 0, ITokenConstraint? constraint = null, int salt = 0) => new()
+        int prompt, int maxTokens, IReadOnlyList<int>? stop = null, int minTokens = 0, ITokenGuide? guide = null, int salt = 0) => new()
         {
             Id = "test",
             PromptIds = [.. Enumerable.Range(0, prompt).Select(i => (7 * i + 3 * salt + i * i * salt) % FakeRunner.Vocabulary)],
-            Sampling = new SamplingParams { MaxTokens = maxTokens, StopTokenIds = stop ?? [], MinTokens = minTokens },
-            Constraint = constraint,
+            Sampling = new SamplingParams { MaxTokens = maxTokens, StopTokenIds = stop ?? [] },
+            Guide = GuideChain.Of(guide, minTokens > 0 ? new MinTokensGuide(minTokens, stop ?? []) : null),
         };
 
     public Sequence Add(GenerationRequest request)
@@ -127,6 +145,16 @@ internal sealed class SchedulerFixture
     /// <summary>One step. Null when there was nothing to compute.</summary>
     public ScheduledBatch? Step()
     {
+        if (Begin() is not var (batch, output))
+            return null;
+        DuringStep?.Invoke();
+        End(batch, output);
+        return batch;
+    }
+
+    /// <summary>Makes a step and computes it. Null when there was nothing to compute.</summary>
+    public (ScheduledBatch Batch, StepOutput Output)? Begin()
+    {
         var batch = Scheduler.Schedule();
         Check();
         if (batch is null)
@@ -135,15 +163,16 @@ internal sealed class SchedulerFixture
         Assert.InRange(batch.TotalTokens, 1, _limits.MaxTokens);
         Assert.Equal(batch.TotalTokens, batch.Sequences.Sum(s => s.TokenIds.Length));
         Assert.True(Scheduler.Running.Count <= _limits.MaxSequences);
+        var owners = batch.Owners.SelectMany((o, i) => Enumerable.Repeat(o.Sequence, batch.Sequences[i].Rows.Length));
+        SampledToken[] sampled = [.. _runner.Execute(batch).Zip(owners, (token, owner) => Override?.Invoke(owner) ?? token)];
+        return (batch, StepOutput.Of(batch, sampled, [.. batch.Sequences.Select(_ => Array.Empty<SampledToken>())]));
+    }
 
-        // The rows carry no names: the block tables tell whose they are.
-        var sampling = batch.Sequences.Where(p => p.Sampling is not null)
-            .Select(p => Scheduler.Running.Single(s => s.Table.Blocks.Span[^1] == p.Blocks.Span[^1])).ToList();
-        var sampled = _runner.Execute(batch).Select((token, i) => Override?.Invoke(sampling[i]) ?? token).ToList();
-        DuringStep?.Invoke();
-        Scheduler.Apply(sampled, Deliver);
+    /// <summary>Books a step.</summary>
+    public void End(ScheduledBatch batch, StepOutput output)
+    {
+        Scheduler.Apply(batch, output, Deliver);
         Check();
-        return batch;
     }
 
     /// <summary>Steps until nothing is left.</summary>
@@ -166,9 +195,13 @@ internal sealed class SchedulerFixture
     {
         var all = request.PromptIds.ToList();
         var sampling = request.Sampling;
+        int minTokens = request.Guide is { } guide ? GuideChain.Find<MinTokensGuide>(guide)?.MinTokens ?? 0 : 0;
+        uint[] goesOn = [uint.MaxValue, uint.MaxValue];
+        foreach (int id in sampling.StopTokenIds)
+            TokenMask.Forbid(goesOn, id);
         for (int position = 0; ; position++)
         {
-            int next = FakeRunner.Next(all, new SamplingRow(sampling, position, null, position < sampling.MinTokens ? sampling.StopTokenIds : null));
+            int next = FakeRunner.Next(all, position, position < minTokens ? goesOn : null);
             all.Add(next);
             bool stop = sampling.StopTokenIds.Contains(next);
             if (stop || position + 1 == sampling.MaxTokens || all.Count == maxLength)
@@ -195,7 +228,7 @@ internal sealed class SchedulerFixture
     private void Deliver(Sequence sequence, TokenOutput? output, SampledToken token)
     {
         if (output is null)
-            _errors.Add(sequence, token.Error!);
+            _faults.Add(sequence, token.Fault);
         else
             _outputs[sequence].Add(output);
     }

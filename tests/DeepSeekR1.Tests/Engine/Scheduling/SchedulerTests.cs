@@ -1,4 +1,5 @@
 using CsCheck;
+using DeepSeekR1.Compute.Kernels.Sampling;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Engine.Scheduling;
 using DeepSeekR1.Testing;
@@ -18,7 +19,7 @@ public class SchedulerTests
         Assert.Equal(6, fixture.Run());
         Assert.Equal([8, 8, 8, 6, 1, 1], fixture.Batches.Select(b => b.TotalTokens));
         Assert.Equal([0, 8, 16, 24, 30, 31], fixture.Batches.Select(b => b.Sequences.Single().Computed));
-        Assert.Equal([false, false, false, true, true, true], fixture.Batches.Select(b => b.Sequences.Single().Sampling is not null));
+        Assert.Equal([false, false, false, true, true, true], fixture.Batches.Select(b => b.Sequences.Single().Rows.Length > 0));
         fixture.AssertAsAlone(sequence);
     }
 
@@ -189,12 +190,12 @@ public class SchedulerTests
     [InlineData(0)]
     [InlineData(1)]
     [InlineData(2)]
-    public void Schedule_WhenAConstraintThrows_EndsOnlyItsSequence(int failing)
+    public void Schedule_WhenAGuideThrows_EndsOnlyItsSequence(int failing)
     {
         var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 32);
         var cause = new InvalidOperationException("broken");
         var sequences = Enumerable.Range(0, 3)
-            .Select(i => fixture.Add(Request(4, 6, constraint: i == failing ? new Throwing(3, cause) : null, salt: i))).ToList();
+            .Select(i => fixture.Add(Request(4, 6, guide: i == failing ? new Throwing(3, cause) : null, salt: i))).ToList();
         for (int step = 0; step < 4; step++)
             fixture.Step();
         Assert.Equal([(sequences[failing], cause)], fixture.Scheduler.Rejected);
@@ -210,10 +211,10 @@ public class SchedulerTests
     }
 
     [Fact]
-    public void Schedule_WhenTheOnlySequencesConstraintThrowsAtOnce_GivesNoBatch()
+    public void Schedule_WhenTheOnlySequencesGuideThrowsAtOnce_GivesNoBatch()
     {
         var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 32);
-        var sequence = fixture.Add(Request(4, 6, constraint: new Throwing(0, new FormatException())));
+        var sequence = fixture.Add(Request(4, 6, guide: new Throwing(0, new FormatException())));
         Assert.Null(fixture.Step());
         Assert.Same(sequence, fixture.Scheduler.Rejected.Single().Sequence);
         Assert.True(fixture.Scheduler.IsIdle);
@@ -221,16 +222,48 @@ public class SchedulerTests
     }
 
     [Fact]
-    public void Schedule_Constraint_SeesTheOutputAndNarrowsTheRow()
+    public void Apply_WhenAGuideThrowsAtAToken_EndsOnlyItsSequence()
+    {
+        var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 32);
+        var sequences = Enumerable.Range(0, 3).Select(i => fixture.Add(Request(4, 6, guide: i == 1 ? new Fixed([], failsAt: 2) : null, salt: i))).ToList();
+        fixture.Step();
+        Assert.Empty(fixture.Scheduler.Rejected);
+        fixture.Step();
+        var (rejected, cause) = fixture.Scheduler.Rejected.Single();
+        Assert.Equal((sequences[1], "token 2"), (rejected, cause.Message));
+        Assert.Equal((SequenceStatus.Finished, 0), (rejected.Status, rejected.Table.Count));
+        fixture.Run();
+        fixture.AssertAsAlone(sequences[0]);
+        fixture.AssertAsAlone(sequences[2]);
+        Assert.Single(fixture.IdsOf(sequences[1]));
+    }
+
+    /// <summary>What is forced before any token is chosen by the mask, the rest is written; tokens after it are the model's again.</summary>
+    [Theory]
+    [InlineData(10, 10)]
+    [InlineData(2, 2)]
+    public void Schedule_GuideThatForcesFromTheStart_BeginsTheOutput(int maxTokens, int expected)
+    {
+        var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 32);
+        var sequence = fixture.Add(Request(4, maxTokens, guide: new Fixed([31, 32, 33])));
+        fixture.Run();
+        Assert.Equal(expected, fixture.IdsOf(sequence).Count);
+        Assert.Equal(new[] { 31, 32, 33 }.Take(expected), fixture.IdsOf(sequence).Take(3));
+        Assert.Equal(FinishReason.Length, fixture.OutputsOf(sequence)[^1].FinishReason);
+        Assert.Equal(maxTokens == 2 ? 1 : 8, fixture.Batches.Count);
+    }
+
+    [Fact]
+    public void Schedule_Guide_SeesTheOutputAndNarrowsTheRow()
     {
         var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 4);
-        var constraint = new Counting();
-        var sequence = fixture.Add(Request(9, 4, constraint: constraint));
+        var guide = new Counting();
+        var sequence = fixture.Add(Request(9, 4, guide: guide));
         fixture.Run();
         Assert.Equal([30, 31, 32, 33], fixture.IdsOf(sequence));
 
         // Asked once for each token, not for each chunk of the prompt.
-        Assert.Equal([0, 1, 2, 3], constraint.Lengths);
+        Assert.Equal([0, 1, 2, 3], guide.Lengths);
     }
 
     [Fact]
@@ -251,9 +284,13 @@ public class SchedulerTests
         var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 32);
         int[] stop = [.. Enumerable.Range(0, FakeRunner.Vocabulary - 1)];
         var sequence = fixture.Add(Request(4, 10, stop: stop, minTokens: 3));
+        var forbidden = new List<int[]?>();
+
+        // Masks are lent to a step until it is booked.
+        fixture.DuringStep = () => forbidden.Add(fixture.Batches[^1].Sequences[0].Rows[0].Mask is { } mask ? [.. Enumerable.Range(0, FakeRunner.Vocabulary).Where(id => !TokenMask.Allows(mask, id))] : null);
         fixture.Run();
-        Assert.Equal([stop, stop, stop, null], fixture.Batches.Select(b => b.Sequences[0].Sampling!.Forbidden));
-        Assert.Equal([0, 1, 2, 3], fixture.Batches.Select(b => b.Sequences[0].Sampling!.Position));
+        Assert.Equal([stop, stop, stop, null], forbidden);
+        Assert.Equal([0, 1, 2, 3], fixture.Batches.Select(b => b.Sequences[0].Rows[0].Position));
         Assert.Equal(4, fixture.IdsOf(sequence).Count);
         fixture.AssertAsAlone(sequence);
     }
@@ -298,9 +335,9 @@ public class SchedulerTests
     {
         var fixture = new SchedulerFixture(20, 4, maxSequences: 4, maxTokens: 32);
         var sequences = Enumerable.Range(0, 3).Select(i => fixture.Add(Request(4, 4, salt: i))).ToList();
-        fixture.Override = s => s == sequences[1] && s.OutputLength == 2 ? new SampledToken(-1, float.NaN, 0, null, "no token is left") : null;
+        fixture.Override = s => s == sequences[1] && s.OutputLength == 2 ? new SampledToken(-1, Fault: SampleFault.NothingLeft) : null;
         fixture.Run();
-        Assert.Equal([null, "no token is left", null], sequences.Select(fixture.ErrorOf));
+        Assert.Equal([SampleFault.None, SampleFault.NothingLeft, SampleFault.None], sequences.Select(fixture.FaultOf));
         Assert.Equal([4, 2, 4], sequences.Select(s => fixture.IdsOf(s).Count));
         fixture.AssertAsAlone(sequences[0]);
         fixture.AssertAsAlone(sequences[2]);
@@ -498,17 +535,35 @@ public class SchedulerTests
     }
 
     /// <summary>Allows everything for a number of tokens, then throws.</summary>
-    private sealed class Throwing(int tokens, Exception cause) : ITokenConstraint
+    private sealed class Throwing(int tokens, Exception cause) : ListGuide
     {
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed) => outputIds.Length == tokens ? throw cause : false;
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed) => outputIds.Length == tokens ? throw cause : false;
+    }
+
+    /// <summary>Forces the beginning of the output; may fail at a token.</summary>
+    private sealed class Fixed(int[] beginning, int failsAt = -1) : ITokenGuide
+    {
+        private int _count;
+
+        public ReadOnlySpan<int> Forced => beginning.AsSpan(Math.Min(_count, beginning.Length));
+
+        public bool Mask(Span<uint> bits) => false;
+
+        public void Accept(int token)
+        {
+            if (++_count == failsAt)
+                throw new InvalidOperationException($"token {failsAt}");
+        }
+
+        public void Rollback(int count) => _count -= count;
     }
 
     /// <summary>Allows 30, 31, 32 and so on.</summary>
-    private sealed class Counting : ITokenConstraint
+    private sealed class Counting : ListGuide
     {
         public List<int> Lengths { get; } = [];
 
-        public bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
+        protected override bool TryGetAllowed(ReadOnlySpan<int> outputIds, List<int> allowed)
         {
             Lengths.Add(outputIds.Length);
             allowed.Add(30 + outputIds.Length);

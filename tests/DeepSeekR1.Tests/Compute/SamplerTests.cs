@@ -1,13 +1,15 @@
 using System.Globalization;
 using System.Text.Json;
+using DeepSeekR1.Compute.Kernels;
+using DeepSeekR1.Compute.Kernels.Sampling;
 using DeepSeekR1.Engine;
-using DeepSeekR1.Engine.Execution;
 using DeepSeekR1.Engine.Scheduling;
 using DeepSeekR1.Testing;
+using DeepSeekR1.Text.Guides;
 using Xunit;
 using static TorchSharp.torch;
 
-namespace DeepSeekR1.Tests.Engine;
+namespace DeepSeekR1.Tests.Compute;
 
 /// <summary>One case of sampling/cases.json.</summary>
 internal sealed record SamplingCase(string Name, float[] Logits, SamplingRow Row, int Sampled, JsonElement Expected)
@@ -24,40 +26,41 @@ internal sealed record SamplingCase(string Name, float[] Logits, SamplingRow Row
     private static SamplingCase Parse(JsonElement element)
     {
         var p = element.GetProperty("params");
-        var parameters = new SamplingParams
+        var bias = p.GetProperty("logit_bias").EnumerateObject().ToList();
+        var settings = new SamplingSettings
         {
             Temperature = p.GetProperty("temperature").GetSingle(),
             TopK = p.GetProperty("top_k").GetInt32(),
             TopP = p.GetProperty("top_p").GetSingle(),
             MinP = p.GetProperty("min_p").GetSingle(),
-            MinTokens = p.GetProperty("min_tokens").GetInt32(),
-            StopTokenIds = Ints(p.GetProperty("stop_token_ids")),
             TopLogprobs = element.GetProperty("top_logprobs").GetInt32(),
             RepetitionPenalty = p.GetProperty("repetition_penalty").GetSingle(),
             PresencePenalty = p.GetProperty("presence_penalty").GetSingle(),
             FrequencyPenalty = p.GetProperty("frequency_penalty").GetSingle(),
-            LogitBias = p.GetProperty("logit_bias").EnumerateObject().ToDictionary(b => int.Parse(b.Name, CultureInfo.InvariantCulture), b => (float)Number(b.Value)),
-            BadWords = [.. p.GetProperty("bad_words").EnumerateArray().Select(Ints)],
-            AllowedTokenIds = p.GetProperty("allowed_token_ids") is { ValueKind: JsonValueKind.Array } allowed ? Ints(allowed) : null,
-            MaxTokens = 1000,
+            BiasIds = [.. bias.Select(b => int.Parse(b.Name, CultureInfo.InvariantCulture))],
+            Biases = [.. bias.Select(b => (float)Number(b.Value))],
         };
-        int[] prompt = Ints(element.GetProperty("prompt_ids")), output = Ints(element.GetProperty("output_ids"));
-        int generated = output.Length;
-        var row = new SamplingRow(
-            parameters,
-            generated,
-            null,
-            generated < parameters.MinTokens ? parameters.StopTokenIds : null)
-        {
-            Tokens = (int[])[.. prompt, .. output],
-            PromptLength = prompt.Length,
-        };
-        return new SamplingCase(
-            element.GetProperty("name").GetString()!,
-            [.. element.GetProperty("logits").EnumerateArray().Select(e => (float)Number(e))],
-            row,
-            element.GetProperty("sampled").GetInt32(),
-            element.GetProperty("expected"));
+        int[] output = Ints(element.GetProperty("output_ids"));
+        float[] logits = [.. element.GetProperty("logits").EnumerateArray().Select(e => (float)Number(e))];
+        var tally = new TokenTally(Ints(element.GetProperty("prompt_ids")));
+        foreach (int id in output)
+            tally.Add(id);
+        var row = new SamplingRow(settings, output.Length, Mask(GuideOf(p), output, logits.Length), settings.HasPenalties ? tally.Snapshot() : null);
+        return new SamplingCase(element.GetProperty("name").GetString()!, logits, row, element.GetProperty("sampled").GetInt32(), element.GetProperty("expected"));
+    }
+
+    /// <summary>Masks are the guides' part: they are made as the text side makes them for a request.</summary>
+    private static ITokenGuide? GuideOf(JsonElement p) => GuideChain.Of(
+        p.GetProperty("allowed_token_ids") is { ValueKind: JsonValueKind.Array } allowed ? new AllowedTokensGuide(Ints(allowed)) : null,
+        p.GetProperty("bad_words") is var words && words.GetArrayLength() > 0 ? new BadWordsGuide([.. words.EnumerateArray().Select(Ints)]) : null,
+        p.GetProperty("min_tokens").GetInt32() is var least and > 0 ? new MinTokensGuide(least, Ints(p.GetProperty("stop_token_ids"))) : null);
+
+    private static uint[]? Mask(ITokenGuide? guide, int[] output, int vocabulary)
+    {
+        foreach (int id in output)
+            guide?.Accept(id);
+        uint[] mask = [.. Enumerable.Repeat(uint.MaxValue, TokenMask.Words(vocabulary))];
+        return guide?.Mask(mask) ?? false ? mask : null;
     }
 
     public static int[] Ints(JsonElement element) => [.. element.EnumerateArray().Select(e => e.GetInt32())];
@@ -69,7 +72,24 @@ internal sealed record SamplingCase(string Name, float[] Logits, SamplingRow Row
 /// <summary>The sampler against the reference distributions (sampling/README.md has order and tolerances), and its draws against chi-square.</summary>
 public class SamplerTests
 {
-    private static readonly SamplingParams Plain = new() { MaxTokens = 1 };
+    private static readonly SamplingSettings Plain = new();
+
+    private static SampledToken SampleRow(ReadOnlySpan<float> logits, SamplingRow row) => Sampler.SampleRow(logits, row);
+
+    private static (int[] Ids, double[] Probabilities) Distribution(ReadOnlySpan<float> logits, SamplingRow row) => Sampler.Distribution(logits, row);
+
+    private static SampledToken[] Sample(Tensor logits, params SamplingRow[] rows) => new TorchKernels().Sample(logits, new SamplingBatch(rows));
+
+    /// <summary>A mask of what is allowed (null: everything) without what is forbidden.</summary>
+    private static uint[] Mask(int[]? allowed, params int[] forbidden)
+    {
+        uint[] mask = [.. Enumerable.Repeat(uint.MaxValue, 80)];
+        if (allowed is not null)
+            TokenMask.KeepOnly(mask, allowed.AsSpan());
+        foreach (int id in forbidden)
+            TokenMask.Forbid(mask, id);
+        return mask;
+    }
 
     [GoldenFact]
     public void Cases_OfTheGoldens_AreAllFound()
@@ -95,7 +115,7 @@ public class SamplerTests
             for (int id = 0; id < edited.Length; id++)
                 Assert.True(
                     edited[id] == wanted[id] || Math.Abs(edited[id] - wanted[id]) <= 1e-5 * Math.Abs(wanted[id]), $"{item.Name}: token {id} has {edited[id]}, expected {wanted[id]}");
-            Assert.Equal(expected.EnumerateObject().Any() || LogitEdits.IsNeeded(item.Row), LogitEdits.IsNeeded(item.Row));
+            Assert.Equal(expected.EnumerateObject().Any() || item.Row.IsEdited, item.Row.IsEdited);
             compared++;
         }
 
@@ -107,7 +127,7 @@ public class SamplerTests
     {
         foreach (var item in SamplingCase.All)
         {
-            var (ids, probabilities) = Sampler.Distribution(item.Logits, item.Row);
+            var (ids, probabilities) = Distribution(item.Logits, item.Row);
             Assert.Equal(item.Expected.GetProperty("all_masked").GetBoolean(), ids.Length == 0);
             CheckKept(item, ids);
             var expected = item.Expected.GetProperty("probs").EnumerateArray().Select(e => e.GetDouble()).ToArray();
@@ -137,8 +157,8 @@ public class SamplerTests
     {
         foreach (var item in SamplingCase.All)
         {
-            var greedy = item.Row with { Params = item.Row.Params with { Temperature = 0 } };
-            int token = Sampler.SampleRow(item.Logits, greedy).TokenId;
+            var greedy = item.Row with { Settings = item.Row.Settings with { Temperature = 0 } };
+            int token = SampleRow(item.Logits, greedy).TokenId;
             if (item.Expected.GetProperty("all_masked").GetBoolean())
             {
                 Assert.Equal(-1, token);
@@ -156,14 +176,14 @@ public class SamplerTests
         foreach (var item in SamplingCase.All)
         {
             // A mask of one id makes the sampler choose it; raw log-probabilities do not see masks.
-            var plain = Plain with { TopLogprobs = item.Row.Params.TopLogprobs };
-            var forced = Sampler.SampleRow(item.Logits, new SamplingRow(plain, 0, [item.Sampled]));
+            var plain = Plain with { TopLogprobs = item.Row.Settings.TopLogprobs };
+            var forced = SampleRow(item.Logits, new SamplingRow(plain, 0, Mask([item.Sampled])));
             var raw = item.Expected.GetProperty("raw_sampled");
             double expected = SamplingCase.Number(raw.GetProperty("logprob"));
             if (double.IsNegativeInfinity(expected))
             {
-                Assert.True(forced.Error is not null, $"{item.Name}: a token of probability 0 was chosen");
-                forced = Sampler.SampleRow(item.Logits, new SamplingRow(plain with { Temperature = 0 }, 0));
+                Assert.True(forced.Fault == SampleFault.NothingLeft, $"{item.Name}: a token of probability 0 was chosen");
+                forced = SampleRow(item.Logits, new SamplingRow(plain with { Temperature = 0 }, 0));
             }
             else
             {
@@ -172,7 +192,7 @@ public class SamplerTests
                 Assert.True(raw.GetProperty("rank").GetInt32() == forced.Rank, $"{item.Name}: rank {forced.Rank}");
             }
 
-            CheckTop(item, forced.Top!);
+            CheckTop(item, [.. forced.TopIds!.Zip(forced.TopLogprobs!, (id, logprob) => new TokenLogprob(id, logprob))]);
         }
     }
 
@@ -200,24 +220,24 @@ public class SamplerTests
         int tested = 0;
         foreach (var item in SamplingCase.All)
         {
-            var (ids, probabilities) = Sampler.Distribution(item.Logits, item.Row);
+            var (ids, probabilities) = Distribution(item.Logits, item.Row);
             if (item.Expected.GetProperty("tie").ValueKind == JsonValueKind.Null)
                 (ids, probabilities) = (SamplingCase.Ints(item.Expected.GetProperty("kept")), [.. item.Expected.GetProperty("probs").EnumerateArray().Select(e => e.GetDouble())]);
             if (ids.Length <= 1)
                 continue;
             tested++;
-            var bare = item.Row.Params with { TopLogprobs = null };
+            var bare = item.Row.Settings with { TopLogprobs = null };
             foreach (var (axis, row) in new (string, Func<int, SamplingRow>)[]
             {
-                ("position", i => item.Row with { Params = bare with { Seed = 42 }, Position = i }),
-                ("sample", i => item.Row with { Params = bare with { Seed = 42, SampleIndex = i } }),
-                ("seed", i => item.Row with { Params = bare with { Seed = (ulong)i } }),
+                ("position", i => item.Row with { Settings = bare with { Seed = 42 }, Position = i }),
+                ("sample", i => item.Row with { Settings = bare with { Seed = 42, SampleIndex = i } }),
+                ("seed", i => item.Row with { Settings = bare with { Seed = (ulong)i } }),
             })
             {
                 var counts = ids.ToDictionary(id => id, _ => 0);
                 for (int i = 0; i < Draws; i++)
                 {
-                    int token = Sampler.SampleRow(item.Logits, row(i)).TokenId;
+                    int token = SampleRow(item.Logits, row(i)).TokenId;
                     Assert.True(counts.ContainsKey(token), $"{item.Name}: drew token {token}, which is not kept");
                     counts[token]++;
                 }
@@ -296,7 +316,7 @@ public class SamplerTests
                 TopP = new[] { 1, 0.99f, 0.95f, 0.5f, 0.01f }[random.Next(5)],
                 MinP = new[] { 0, 0.001f, 0.2f }[random.Next(3)],
             };
-            var (ids, probabilities) = Sampler.Distribution(logits, new SamplingRow(parameters, 0));
+            var (ids, probabilities) = Distribution(logits, new SamplingRow(parameters, 0));
             var (sorted, expected, doubtful) = Reference(logits, parameters);
 
             // A token whose place relative to a cut float32 cannot decide may go either way.
@@ -309,7 +329,7 @@ public class SamplerTests
     }
 
     /// <summary>min_p, top_k and top_p in double precision by sorting everything; also the ids within 1e-5 of a cut.</summary>
-    private static (int[] Ids, double[] Probabilities, HashSet<int> Doubtful) Reference(float[] logits, SamplingParams parameters)
+    private static (int[] Ids, double[] Probabilities, HashSet<int> Doubtful) Reference(float[] logits, SamplingSettings parameters)
     {
         double max = logits.Max();
         var all = logits.Select((l, id) => (Id: id, Logit: l, Weight: Math.Exp((l - max) / parameters.Temperature))).OrderBy(t => t.Weight).ToList();
@@ -343,13 +363,13 @@ public class SamplerTests
     {
         var cases = SamplingCase.All.Where(c => c.Logits.Length == 64).ToList();
         Assert.Equal(26, cases.Count);
-        var alone = cases.ConvertAll(c => Sampler.SampleRow(c.Logits, c.Row));
+        var alone = cases.ConvertAll(c => SampleRow(c.Logits, c.Row));
         var random = new Random(5);
         for (int round = 0; round < 50; round++)
         {
             var order = Enumerable.Range(0, cases.Count).OrderBy(_ => random.Next()).Take(1 + random.Next(cases.Count)).ToArray();
             using var logits = tensor(order.SelectMany(i => cases[i].Logits).ToArray(), [order.Length, 64]);
-            var sampled = Sampler.Sample(logits, [.. order.Select(i => cases[i].Row)]);
+            var sampled = Sample(logits, [.. order.Select(i => cases[i].Row)]);
             for (int i = 0; i < order.Length; i++)
             {
                 Assert.True(alone[order[i]].TokenId == sampled[i].TokenId, $"{cases[order[i]].Name} in row {i} of {order.Length}");
@@ -372,13 +392,13 @@ public class SamplerTests
                     float[] broken = [.. good];
                     broken[place] = bad;
                     using var logits = tensor(good.Concat(broken).Concat(good).ToArray(), [3, good.Length]);
-                    var sampled = Sampler.Sample(logits, [.. Enumerable.Range(0, 3).Select(i => new SamplingRow(parameters, i))]);
+                    var sampled = Sample(logits, [.. Enumerable.Range(0, 3).Select(i => new SamplingRow(parameters, i))]);
                     Assert.Equal(-1, sampled[1].TokenId);
-                    Assert.Contains("not numbers", sampled[1].Error, StringComparison.Ordinal);
+                    Assert.Equal(SampleFault.NotNumbers, sampled[1].Fault);
                     foreach (int i in new[] { 0, 2 })
                     {
-                        Assert.Null(sampled[i].Error);
-                        Assert.Equal(Sampler.SampleRow(good, new SamplingRow(parameters, i)).TokenId, sampled[i].TokenId);
+                        Assert.Equal(SampleFault.None, sampled[i].Fault);
+                        Assert.Equal(SampleRow(good, new SamplingRow(parameters, i)).TokenId, sampled[i].TokenId);
                     }
                 }
     }
@@ -391,17 +411,15 @@ public class SamplerTests
         foreach (float temperature in new[] { 0f, 1f })
         {
             var parameters = Plain with { Temperature = temperature, TopLogprobs = 1 };
-            var sampled = Sampler.Sample(
+            var sampled = Sample(
                 logits,
-                [
-                    new SamplingRow(parameters, 0, []),
-                    new SamplingRow(parameters, 0, [2]),
-                    new SamplingRow(parameters, 0, [2], [2]),
-                    new SamplingRow(parameters, 0, null, [0, 1, 3]),
-                ]);
+                new SamplingRow(parameters, 0, Mask([])),
+                new SamplingRow(parameters, 0, Mask([2])),
+                new SamplingRow(parameters, 0, Mask([2], 2)),
+                new SamplingRow(parameters, 0, Mask(null, 0, 1, 3)));
             Assert.Equal([-1, 2, -1, 2], sampled.Select(s => s.TokenId));
             foreach (int i in new[] { 0, 2 })
-                Assert.Contains("No token is left", sampled[i].Error, StringComparison.Ordinal);
+                Assert.Equal(SampleFault.NothingLeft, sampled[i].Fault);
         }
     }
 
@@ -409,7 +427,17 @@ public class SamplerTests
     public void Sample_IdsOutsideTheVocabularyInMasks_AreIgnored()
     {
         float[] row = [1, 3, 2, 0];
-        var sampled = Sampler.SampleRow(row, new SamplingRow(Plain with { Temperature = 0 }, 0, [-1, 0, 2, 4, int.MaxValue], [-5, 2, 99]));
+        var sampled = SampleRow(row, new SamplingRow(Plain with { Temperature = 0 }, 0, Mask([-1, 0, 2, 4, int.MaxValue], -5, 2, 99)));
         Assert.Equal(0, sampled.TokenId);
+    }
+
+    [Fact]
+    public void Sample_RowsThatDoNotFitTheLogits_AreRefused()
+    {
+        using var logits = tensor(new float[80], [2, 40]);
+        var row = new SamplingRow(Plain, 0);
+        Assert.Contains("descriptions", Assert.Throws<ArgumentException>(() => Sample(logits, row)).Message, StringComparison.Ordinal);
+        Assert.Contains("mask of row 1", Assert.Throws<ArgumentException>(() => Sample(logits, row, row with { Mask = [1] })).Message, StringComparison.Ordinal);
+        Assert.Contains("Row 0", Assert.Throws<ArgumentException>(() => Sample(logits, row with { Counts = new TokenCounts([1], []) }, row)).Message, StringComparison.Ordinal);
     }
 }

@@ -1,36 +1,36 @@
 using System.Buffers;
 using System.Numerics.Tensors;
-using DeepSeekR1.Compute;
-using DeepSeekR1.Engine.Scheduling;
 using Tensor = TorchSharp.torch.Tensor;
 
-namespace DeepSeekR1.Engine.Execution;
+namespace DeepSeekR1.Compute.Kernels.Sampling;
 
 /// <summary>
-/// Logits to tokens. Rows are independent and run in parallel; a row's result depends on its own logits, parameters and position
-/// only, so neighbours never change it. Order of operations as in vLLM's sampler: <see cref="LogitEdits"/>, temperature, min_p, top_k,
-/// top_p, draw.
+/// Logits to tokens: the reference, on the host. Rows are independent and run in parallel; a row's result depends on its own logits,
+/// settings and position only, so neighbours never change it. Order of operations as in vLLM's sampler: <see cref="LogitEdits"/>,
+/// temperature, min_p, top_k, top_p, draw.
 /// Log-probabilities are those of the untouched logits. Runs on the rank thread; one device-to-host copy per step.
 /// </summary>
-public static unsafe class Sampler
+internal static unsafe class Sampler
 {
     /// <summary>Below this temperature the best token is taken.</summary>
     private const float GreedyTemperature = 1e-5f;
 
     /// <summary>Chooses one token per row.</summary>
     /// <param name="logits">[R, vocabulary] float32 on any device.</param>
-    /// <param name="rows">R descriptions.</param>
-    public static SampledToken[] Sample(Tensor logits, IReadOnlyList<SamplingRow> rows)
+    /// <param name="batch">R descriptions.</param>
+    /// <exception cref="ArgumentException">They do not fit the logits.</exception>
+    public static SampledToken[] Sample(Tensor logits, SamplingBatch batch)
     {
         using var host = logits.cpu();
         using var dense = host.contiguous();
         int vocabulary = (int)dense.shape[1];
+        batch.Check((int)dense.shape[0], vocabulary);
         var data = (float*)TorchShim.Data(dense);
-        var results = new SampledToken[rows.Count];
-        TorchShim.ParallelFor(0, rows.Count, 1, (begin, end) =>
+        var results = new SampledToken[batch.Count];
+        TorchShim.ParallelFor(0, batch.Count, 1, (begin, end) =>
         {
             for (long r = begin; r < end; r++)
-                results[r] = SampleRow(new ReadOnlySpan<float>(data + r * vocabulary, vocabulary), rows[(int)r]);
+                results[r] = SampleRow(new ReadOnlySpan<float>(data + r * vocabulary, vocabulary), batch[(int)r]);
         });
         return results;
     }
@@ -55,13 +55,11 @@ public static unsafe class Sampler
     public static SampledToken SampleRow(ReadOnlySpan<float> logits, SamplingRow row)
     {
         using var scratch = new Scratch(logits.Length);
-        var candidates = Edit(logits, row, scratch);
-        int token = row.Params.Temperature < GreedyTemperature ? Greedy(candidates) : Draw(candidates, row);
+        var edited = Edit(logits, row, scratch);
+        int token = row.Settings.Temperature < GreedyTemperature ? Greedy(edited) : Draw(edited, row);
         if (token < 0)
-            return Nothing(logits);
-        return row.Params.TopLogprobs is { } count
-            ? Score(logits, token, count)
-            : new SampledToken(token, float.NaN, 0, null);
+            return new SampledToken(-1, Fault: FaultOf(logits));
+        return row.Settings.TopLogprobs is { } count ? Score(logits, token, count) : new SampledToken(token);
     }
 
     /// <summary>
@@ -71,9 +69,9 @@ public static unsafe class Sampler
     {
         using var scratch = new Scratch(logits.Length);
         var edited = Edit(logits, row, scratch);
-        if (row.Params.Temperature < GreedyTemperature)
+        if (row.Settings.Temperature < GreedyTemperature)
             return Greedy(edited) is var best and >= 0 ? ([best], [1.0]) : ([], []);
-        using var candidates = new Candidates(edited, row.Params);
+        using var candidates = new Candidates(edited, row.Settings);
         var ids = candidates.Ids;
         var weights = candidates.Weights;
         double total = LogitScan.Sum(weights);
@@ -91,7 +89,7 @@ public static unsafe class Sampler
 
     private static ReadOnlySpan<float> Edit(ReadOnlySpan<float> logits, SamplingRow row, Scratch scratch)
     {
-        if (!LogitEdits.IsNeeded(row))
+        if (!row.IsEdited)
             return logits;
         LogitEdits.Apply(logits, row, scratch.Edited);
         return scratch.Edited;
@@ -106,8 +104,8 @@ public static unsafe class Sampler
 
     private static int Draw(ReadOnlySpan<float> logits, SamplingRow row)
     {
-        using var candidates = new Candidates(logits, row.Params);
-        return candidates.At(Uniform(row.Params.Seed, row.Params.SampleIndex, row.Position));
+        using var candidates = new Candidates(logits, row.Settings);
+        return candidates.At(Uniform(row.Settings.Seed, row.Settings.SampleIndex, row.Position));
     }
 
     /// <summary>A token's log-probability in the untouched distribution, its rank and the best alternatives.</summary>
@@ -116,26 +114,19 @@ public static unsafe class Sampler
         float max = TensorPrimitives.Max(logits);
         double normalizer = max + Math.Log(LogitScan.SumExp(logits, max));
         int rank = LogitScan.CountAtLeast(logits, logits[token]);
-        return new SampledToken(token, (float)(logits[token] - normalizer), rank, count > 0 ? Top(logits, count, normalizer) : []);
-    }
-
-    private static TokenLogprob[] Top(ReadOnlySpan<float> logits, int count, double normalizer)
-    {
-        int[] ids = LogitScan.Largest(logits, count);
-        var top = new TokenLogprob[ids.Length];
+        int[] top = count > 0 ? LogitScan.Largest(logits, count) : [];
+        var logprobs = new float[top.Length];
         for (int i = 0; i < top.Length; i++)
-            top[i] = new TokenLogprob(ids[i], (float)(logits[ids[i]] - normalizer));
-        return top;
+            logprobs[i] = (float)(logits[top[i]] - normalizer);
+        return new SampledToken(token, (float)(logits[token] - normalizer), rank, top, logprobs);
     }
 
-    private static SampledToken Nothing(ReadOnlySpan<float> logits)
+    private static SampleFault FaultOf(ReadOnlySpan<float> logits)
     {
-        bool isFault = false;
         foreach (float value in logits)
-            isFault |= float.IsNaN(value) || float.IsPositiveInfinity(value);
-        return new SampledToken(-1, float.NaN, 0, null, isFault
-            ? $"The model produced logits that are not numbers for this request. Send it again; if it fails again, try another {EngineOptionList.DType}, for example float32."
-            : "No token is left to choose from: the request's masks exclude every token of the vocabulary. Loosen allowed_token_ids, bad_words or min_tokens.", isFault);
+            if (float.IsNaN(value) || float.IsPositiveInfinity(value))
+                return SampleFault.NotNumbers;
+        return SampleFault.NothingLeft;
     }
 
     /// <summary>

@@ -1,9 +1,7 @@
-using DeepSeekR1.Engine;
-using DeepSeekR1.Engine.Execution;
-using DeepSeekR1.Engine.Scheduling;
+using DeepSeekR1.Compute.Kernels.Sampling;
 using Xunit;
 
-namespace DeepSeekR1.Tests.Engine;
+namespace DeepSeekR1.Tests.Compute;
 
 /// <summary>top_n_sigma against its formula: a token stays when its logit is at least max - n * sigma of the row's logits.</summary>
 public sealed class TopNSigmaTests
@@ -25,7 +23,7 @@ public sealed class TopNSigmaTests
         int[] kept = [.. Enumerable.Range(0, Vocabulary).Where(id => logits[id] >= least)];
         double[] weights = [.. kept.Select(id => Math.Exp((logits[id] - counted.Max()) / temperature))];
 
-        var (ids, probabilities) = Sampler.Distribution(logits, Row(new SamplingParams { MaxTokens = 1, TopNSigma = n, Temperature = temperature }));
+        var (ids, probabilities) = Sampler.Distribution(logits, Row(new SamplingSettings { TopNSigma = n, Temperature = temperature }));
 
         Assert.Equal(kept, ids);
         Assert.All(probabilities.Zip(weights), pair => Assert.Equal(pair.Second / weights.Sum(), pair.First, 1e-6));
@@ -35,8 +33,8 @@ public sealed class TopNSigmaTests
     public void Distribution_WithTopP_CutsTheMassOfWhatIsKept()
     {
         float[] logits = Logits(seed: 8);
-        var (all, before) = Sampler.Distribution(logits, Row(new SamplingParams { MaxTokens = 1, TopNSigma = 1 }));
-        var (ids, _) = Sampler.Distribution(logits, Row(new SamplingParams { MaxTokens = 1, TopNSigma = 1, TopP = 0.5f }));
+        var (all, before) = Sampler.Distribution(logits, Row(new SamplingSettings { TopNSigma = 1 }));
+        var (ids, _) = Sampler.Distribution(logits, Row(new SamplingSettings { TopNSigma = 1, TopP = 0.5f }));
 
         // In ascending order of probability the tokens go whose running sum is at most 1 - p.
         double sum = 0;
@@ -48,7 +46,7 @@ public sealed class TopNSigmaTests
     [InlineData(0f)]
     [InlineData(-1f)]
     public void Distribution_ZeroOrLess_KeepsAll(float n)
-        => Assert.Equal(Vocabulary, Sampler.Distribution(Logits(seed: 9), Row(new SamplingParams { MaxTokens = 1, TopNSigma = n })).Ids.Length);
+        => Assert.Equal(Vocabulary, Sampler.Distribution(Logits(seed: 9), Row(new SamplingSettings { TopNSigma = n })).Ids.Length);
 
     /// <summary>Normal numbers times 2, by Box and Muller.</summary>
     private static float[] Logits(int seed)
@@ -57,5 +55,5 @@ public sealed class TopNSigmaTests
         return [.. Enumerable.Range(0, Vocabulary).Select(_ => (float)(2 * Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble())))];
     }
 
-    private static SamplingRow Row(SamplingParams parameters) => new(parameters, 0, null, null) { Tokens = new int[1], PromptLength = 1 };
+    private static SamplingRow Row(SamplingSettings settings) => new(settings, 0);
 }

@@ -1,7 +1,7 @@
 using System.Buffers;
 using System.Numerics.Tensors;
 
-namespace DeepSeekR1.Engine.Execution;
+namespace DeepSeekR1.Compute.Kernels.Sampling;
 
 /// <summary>
 /// The tokens of a row that temperature, min_p, top_k and top_p leave, ids ascending, with unnormalized weights exp(l / T - max): the best
@@ -16,27 +16,27 @@ internal sealed class Candidates : IDisposable
 
     /// <summary>Filters a row.</summary>
     /// <param name="logits">Edited logits [V].</param>
-    /// <param name="parameters">Temperature above 0, and the filters.</param>
-    public Candidates(ReadOnlySpan<float> logits, SamplingParams parameters)
+    /// <param name="settings">Temperature above 0, and the filters.</param>
+    public Candidates(ReadOnlySpan<float> logits, SamplingSettings settings)
     {
         _ids = ArrayPool<int>.Shared.Rent(logits.Length);
         _weights = ArrayPool<float>.Shared.Rent(logits.Length);
         int best = TensorPrimitives.IndexOfMax(logits);
         if (!float.IsFinite(logits[best]))
             return;
-        float temperature = parameters.Temperature, max = logits[best] / temperature;
-        bool hasTopK = parameters.TopK > 0 && parameters.TopK < logits.Length, hasMinP = parameters.MinP > 0, hasTopP = parameters.TopP < 1;
+        float temperature = settings.Temperature, max = logits[best] / temperature;
+        bool hasTopK = settings.TopK > 0 && settings.TopK < logits.Length, hasMinP = settings.MinP > 0, hasTopP = settings.TopP < 1;
 
         // Both filters keep whatever is large enough, so their order does not matter. Ties with the k-th largest all stay.
-        float floor = parameters.Floor(logits), leastScaled = hasTopK ? LogitScan.KthLargest(logits, temperature, parameters.TopK) : float.NegativeInfinity;
+        float floor = settings.Floor(logits), leastScaled = hasTopK ? LogitScan.KthLargest(logits, temperature, settings.TopK) : float.NegativeInfinity;
         bool cuts = hasTopK || floor > float.NegativeInfinity;
         leastScaled = Math.Max(leastScaled, floor / temperature);
 
         // All weights below (1 - p) / V together are below 1 - p, and the sum of all weights is at least 1: top_p alone drops them for certain.
-        float leastWeight = hasMinP ? parameters.MinP : hasTopP && !cuts ? 0.5f * (1 - parameters.TopP) / logits.Length : 0;
+        float leastWeight = hasMinP ? settings.MinP : hasTopP && !cuts ? 0.5f * (1 - settings.TopP) / logits.Length : 0;
         (_count, double left) = LogitScan.Gather(logits, temperature, max, leastScaled, leastWeight, _ids, _weights);
         if (hasTopP)
-            KeepMass(parameters.TopP, hasMinP || cuts ? 0 : left);
+            KeepMass(settings.TopP, hasMinP || cuts ? 0 : left);
     }
 
     /// <summary>Ids, ascending.</summary>

@@ -1,9 +1,8 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
-using DeepSeekR1.Compute.Kernels;
 
-namespace DeepSeekR1.Engine.Execution;
+namespace DeepSeekR1.Compute.Kernels.Sampling;
 
 /// <summary>
 /// Passes over a row of logits, 16 lanes at a time. Rows are as long as the vocabulary and there are many, so each pass reads the row
