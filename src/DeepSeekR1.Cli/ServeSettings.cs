@@ -63,13 +63,17 @@ internal static class ServeSettings
 
     private static Dictionary<string, string> ReadFile(string path)
     {
+        var values = new Dictionary<string, string>();
         try
         {
             var file = new ConfigurationBuilder().SetBasePath(Path.GetDirectoryName(Path.GetFullPath(path))!).AddJsonFile(Path.GetFileName(path), optional: true).Build();
             using (file as IDisposable)
-                return file.GetSection(Section).GetChildren().ToDictionary(member => KnownKey(path, member.Key), member => Text(path, member));
+                foreach (var member in file.GetSection(Section).GetChildren())
+                    if (!values.TryAdd(KnownKey(path, member.Key), Text(path, member)))
+                        throw new UsageException($"The settings file '{path}' names one option twice, the second time as '{Section}:{member.Key}'. Leave one out.");
+            return values;
         }
-        catch (Exception e) when (e is InvalidDataException or FormatException or IOException or UnauthorizedAccessException or ArgumentException)
+        catch (Exception e) when (e is InvalidDataException or FormatException or IOException or UnauthorizedAccessException)
         {
             throw new UsageException($"The settings file '{path}' cannot be read: {e.GetBaseException().Message}");
         }

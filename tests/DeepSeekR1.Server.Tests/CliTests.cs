@@ -71,6 +71,26 @@ public sealed class CliTests : IDisposable
     }
 
     [Theory]
+    [InlineData("""{"DeepSeekR1": {"port": 1,""", "cannot be read: ")]
+    [InlineData("""{"DeepSeekR1": {"MaxModelLen": null}}""", ": 'DeepSeekR1:MaxModelLen' must be a text, a number, a boolean or a list.")]
+    [InlineData("""{"DeepSeekR1": {"MaxModelLen": {"a": 1}}}""", ": 'DeepSeekR1:MaxModelLen' must be a text, a number, a boolean or a list.")]
+    [InlineData("""{"DeepSeekR1": {"MaxModelLen": 5, "max-model-len": 6}}""", " names one option twice, the second time as 'DeepSeekR1:MaxModelLen'. Leave one out.")]
+    public void Resolve_BadSettingsFile_SaysWhatIsWrong(string json, string message)
+    {
+        File.WriteAllText(SettingsFile, json);
+        Assert.Contains(message, Assert.Throws<UsageException>(() => Resolve("m", [])).Message);
+    }
+
+    [Fact]
+    public void Resolve_SettingsFile_TakesCommentsListsAndBooleans()
+    {
+        File.WriteAllText(SettingsFile, """{/* of ours */ "Logging": {}, "DeepSeekR1": {"served-model-name": ["a", "b"], "EnforceThinking": true, "no_enable_prefix_caching": false,}}""");
+        var options = Resolve("m", []);
+        Assert.Equal(["a", "b"], options.ServedModelNames);
+        Assert.True(options.EnforceThinking && options.Engine.EnablePrefixCaching);
+    }
+
+    [Theory]
     [InlineData("serve", "--porrt", "1", "m", "Unknown option '--porrt'. Did you mean '--port'?")]
     [InlineData("serve", "m", "--port", "a", "--port must be an integer from 0 to 65535, not 'a'.")]
     [InlineData("serv", "m", "--port", "1", "Unknown command 'serv'. Did you mean 'serve'?")]

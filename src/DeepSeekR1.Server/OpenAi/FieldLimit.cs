@@ -90,7 +90,11 @@ internal sealed record FieldLimit
             return;
         int i = 0;
         foreach (var item in list.EnumerateArray())
-            Item.Check($"{name}[{i++}]", item);
+        {
+            if (!Item.IsSmallNumber(item))
+                Item.Check($"{name}[{i}]", item);
+            i++;
+        }
     }
 
     private void CheckMembers(string name, JsonElement members)
@@ -98,9 +102,12 @@ internal sealed record FieldLimit
         foreach (var member in members.EnumerateObject())
             if (Members.TryGetValue(member.Name, out var limit))
                 limit.Check($"{name}.{member.Name}", member.Value);
-            else
-                Item?.Check($"{name}.*", member.Value);
+            else if (Item?.IsSmallNumber(member.Value) == false)
+                Item.Check($"{name}.*", member.Value);
     }
+
+    /// <summary>Long lists are mostly numbers; none of them needs a name for its refusal.</summary>
+    private bool IsSmallNumber(JsonElement value) => value.ValueKind == JsonValueKind.Number && JsonMarshal.GetRawUtf8Value(value).Length <= Characters;
 
     private static void Require(string name, string verb, int size, int? limit, string unit)
     {

@@ -199,7 +199,10 @@ internal static class RequestFields
     };
 
     public static readonly FlagField MathsHint = new(
-        "maths_hint", "Adds to the last question: please reason step by step, and put your final answer within \\boxed{}.") { Default = _ => false };
+        "maths_hint", "Adds to the last question: please reason step by step, and put your final answer within \\boxed{}.")
+    {
+        Default = _ => false,
+    };
 
     public static readonly ChoiceField<int?> ReasoningEffort = new(
         "reasoning_effort", "none: empty thought; minimal: 256 tokens of thought; low: 1024; medium, high, xhigh, max: no limit.",
