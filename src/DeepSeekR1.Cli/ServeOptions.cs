@@ -90,7 +90,7 @@ internal static class ServeOptions
             (o, v) => Engine(o, e => e with { EnablePrefixCaching = !Bool("no-enable-prefix-caching", v) })),
         new("chat-template", "FILE", "Jinja chat template that replaces the checkpoint's; published = the checkpoint's own",
             (o, v) => o with { ChatTemplateFile = v == "published" ? null : ExistingFile("chat-template", v) }),
-        new("reasoning-format", "FORMAT", "separate: thought in a field of its own; inline: <think> inside content (default separate)",
+        new("reasoning-format", "FORMAT", $"separate: thought in a field of its own; inline: {Dialect.ThinkOpen} inside content (default separate)",
             (o, v) => o with { ReasoningFormat = OneOf("reasoning-format", v, "separate", "inline") == "inline" ? ReasoningFormat.Inline : ReasoningFormat.Separate }),
         new("reasoning-field", "FIELD", "both, reasoning_content or reasoning (default both)",
             (o, v) => o with { ReasoningField = Field(v) }),

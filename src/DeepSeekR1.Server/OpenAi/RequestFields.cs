@@ -1,3 +1,5 @@
+using DeepSeekR1.Text;
+
 namespace DeepSeekR1.Server.OpenAi;
 
 /// <summary>
@@ -101,7 +103,7 @@ internal static class RequestFields
         "Number of best alternatives per token; needs logprobs.", 0, 20);
 
     public static readonly RequestField Format = new("reasoning_format", "string",
-        "separate: thought in reasoning_content; inline: <think> thought </think> inside content.");
+        $"separate: thought in reasoning_content; inline: {Dialect.ThinkOpen} thought {Dialect.ThinkClose} inside content.");
 
     public static readonly RequestField ThinkingBudget = new("thinking_token_budget", "integer",
         "Most tokens of the thought; then it is wrapped up and the answer follows. 0 begins with an empty thought.", 0, int.MaxValue);

@@ -61,15 +61,10 @@ internal static class ThinkingMapper
     private static int? Budget(RequestBody body, int? byDefault)
     {
         int? budget = body.Integer(RequestFields.ThinkingBudget);
-        int? effort = body.Text(RequestFields.ReasoningEffort.Name) switch
-        {
-            null or "medium" or "high" or "xhigh" or "max" => null,
-            "none" => 0,
-            "minimal" => 256,
-            "low" => 1024,
-            string other => throw new InvalidRequestException(RequestFields.ReasoningEffort.Name, "invalid_value",
-                $"'reasoning_effort' must be none, minimal, low, medium, high, xhigh or max, not \"{other}\"."),
-        };
+        int? effort = null;
+        if (body.Text(RequestFields.ReasoningEffort.Name) is { } word && !Dialect.R1.Efforts.TryGetValue(word, out effort))
+            throw new InvalidRequestException(RequestFields.ReasoningEffort.Name, "invalid_value",
+                $"'reasoning_effort' must be none, minimal, low, medium, high, xhigh or max, not \"{word}\".");
         bool disabled = body.Flag(RequestFields.Think.Name) == false;
         if (body.TryGet(RequestFields.Thinking.Name, out var thinking))
         {
