@@ -93,7 +93,8 @@ internal sealed class ThoughtParser(Dialect dialect, bool startsInside) : IOutpu
         _undecided = 0;
     }
 
-    // Null when the token is no tag in this state (which is not the answer). Else where tool calls began in held text plus token; int.MaxValue for a think tag.
+    // Null when the token is no tag in this state (which is not the answer). Else where tool calls began in held text plus token;
+    // int.MaxValue for a think tag.
     private int? TakeTagToken(int token, string text)
     {
         var tag = Array.Find(_tags, candidate => candidate.Id == token);
