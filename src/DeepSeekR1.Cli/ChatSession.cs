@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Text;
 
 namespace DeepSeekR1.Cli;
 
@@ -72,15 +73,18 @@ internal sealed class ChatSession(ChatSource source, ChatSettings settings, Chat
         using var stop = new CancellationTokenSource();
         lock (_lock)
             _answering = stop;
-        var answer = new System.Text.StringBuilder();
+        var parts = new OutputParts();
         var watch = Stopwatch.StartNew();
         try
         {
             ChatUsage? usage = null;
             await foreach (var piece in source.AnswerAsync(_history, settings, stop.Token))
             {
-                view.Show(piece);
-                answer.Append(piece.Content);
+                foreach (var next in piece.Events)
+                {
+                    view.Show(next);
+                    parts.Append(next);
+                }
                 usage = piece.Usage ?? usage;
             }
             view.EndAnswer(usage, watch.Elapsed);
@@ -102,8 +106,8 @@ internal sealed class ChatSession(ChatSource source, ChatSettings settings, Chat
                 _answering = null;
         }
         // A question without any answer would stand before the next one: two in a row are refused by many templates.
-        if (answer.Length > 0)
-            _history.Add(new ChatTurn("assistant", answer.ToString()));
+        if (parts.Answer is { Length: > 0 } answer)
+            _history.Add(new ChatTurn("assistant", answer));
         else
             _history.RemoveAt(_history.Count - 1);
     }
@@ -134,20 +138,20 @@ internal sealed class ChatView(TextWriter output, bool isTerminal, bool hideThou
     }
 
     /// <summary>A piece of thought or answer.</summary>
-    public void Show(ChatPiece piece)
+    public void Show(OutputEvent next)
     {
-        if (piece.Reasoning is { Length: > 0 } thought && !hideThoughts)
+        if (next is ThoughtText { IsMark: false } thought && !hideThoughts)
         {
             if (!_inThought)
-                output.Write(isTerminal ? Dim : "<think>\n");
+                output.Write(isTerminal ? Dim : Dialect.R1.Opening);
             _inThought = true;
-            Write(_begun ? thought : thought.TrimStart('\n'));
+            Write(_begun ? thought.Text : thought.Text.TrimStart('\n'));
         }
-        if (piece.Content is not { Length: > 0 } text)
+        if (next is not AnswerText answer)
             return;
         if (_inThought)
             CloseThought();
-        Write(_begun ? text : text.TrimStart('\n'));
+        Write(_begun ? answer.Text : answer.Text.TrimStart('\n'));
     }
 
     /// <summary>The answer has ended, or was stopped.</summary>
@@ -180,7 +184,7 @@ internal sealed class ChatView(TextWriter output, bool isTerminal, bool hideThou
     {
         if (_lineOpen)
             output.WriteLine();
-        output.Write(isTerminal ? Plain + "\n" : "</think>\n\n");
+        output.Write(isTerminal ? Plain + "\n" : Dialect.ThinkClose + "\n\n");
         (_inThought, _begun, _lineOpen) = (false, false, false);
     }
 

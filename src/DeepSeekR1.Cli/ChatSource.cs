@@ -13,7 +13,7 @@ internal sealed record ChatTurn(string Role, string Content);
 internal readonly record struct ChatUsage(int Completion, int Reasoning);
 
 /// <summary>What arrived of an answer.</summary>
-internal readonly record struct ChatPiece(string? Reasoning, string? Content, ChatUsage? Usage = null);
+internal readonly record struct ChatPiece(IReadOnlyList<OutputEvent> Events, ChatUsage? Usage = null);
 
 /// <summary>The other side cannot answer; the message is for people.</summary>
 internal sealed class ChatSourceException(string message, Exception? inner = null) : Exception(message, inner);
@@ -49,9 +49,8 @@ internal sealed class LocalChatSource(ChatEngine engine) : ChatSource
         });
         try
         {
-            await foreach (var delta in generation.ReadAsync(cancellation))
-                yield return new ChatPiece(delta.Reasoning, delta.Content,
-                    delta.End is null ? null : new ChatUsage(generation.Usage.CompletionTokens, generation.Usage.ReasoningTokens));
+            await foreach (var step in generation.ReadAsync(cancellation))
+                yield return new ChatPiece(step.Events, step.End is null ? null : new ChatUsage(generation.Usage.CompletionTokens, generation.Usage.ReasoningTokens));
         }
         finally
         {

@@ -3,6 +3,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using DeepSeekR1.Text;
 
 namespace DeepSeekR1.Cli;
 
@@ -89,7 +90,12 @@ internal sealed class RemoteChatSource : ChatSource
         ChatUsage? usage = chunk["usage"] is JsonObject counts
             ? new ChatUsage((int?)counts["completion_tokens"] ?? 0, (int?)counts["completion_tokens_details"]?["reasoning_tokens"] ?? 0)
             : null;
-        return new ChatPiece((string?)delta?["reasoning_content"] ?? (string?)delta?["reasoning"], (string?)delta?["content"], usage);
+        var events = new List<OutputEvent>();
+        if (((string?)delta?["reasoning_content"] ?? (string?)delta?["reasoning"]) is { Length: > 0 } thought)
+            events.Add(new ThoughtText(thought));
+        if ((string?)delta?["content"] is { Length: > 0 } answer)
+            events.Add(new AnswerText(answer));
+        return new ChatPiece(events, usage);
     }
 
     private static async Task<string?> NextAsync(StreamReader reader, CancellationToken cancellation)

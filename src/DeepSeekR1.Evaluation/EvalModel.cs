@@ -28,7 +28,7 @@ public sealed record EvalAnswer(string Response, int Tokens, bool Truncated)
         if (reasoning.Length == 0)
             return new EvalAnswer(content, tokens, truncated);
         bool cut = truncated && content.Length == 0;
-        return new EvalAnswer($"<think>\n{reasoning}{(cut ? "" : "\n</think>\n\n")}{content}", tokens, truncated);
+        return new EvalAnswer($"{Dialect.R1.Opening}{reasoning}{(cut ? "" : Dialect.R1.EmptyThoughtEnd)}{content}", tokens, truncated);
     }
 }
 
@@ -53,24 +53,20 @@ public sealed class EngineModel(ChatEngine engine) : IEvalModel
             Messages = [new ChatMessage("user", prompt)],
             Settings = new GenerationSettings { Temperature = (float)sampling.Temperature, TopP = (float)sampling.TopP, DefaultMaxTokens = sampling.MaxTokens ?? DefaultMaxTokens, Seed = seed },
         });
-        StringBuilder reasoning = new(), content = new();
-        AnswerEnd? end = null;
+        var parts = new OutputParts();
         try
         {
-            await foreach (var delta in generation.ReadAsync(cancellation))
-            {
-                reasoning.Append(delta.Reasoning);
-                content.Append(delta.Content);
-                end = delta.End ?? end;
-            }
+            await foreach (var step in generation.ReadAsync(cancellation))
+                foreach (var next in step.Events)
+                    parts.Append(next);
         }
         finally
         {
-            if (end is null)
+            if (parts.End is null)
                 await generation.AbandonAsync();
         }
 
-        return EvalAnswer.Of(reasoning.ToString(), content.ToString(), generation.Usage.CompletionTokens, end == AnswerEnd.Length);
+        return EvalAnswer.Of(parts.Thought, parts.Answer, generation.Usage.CompletionTokens, parts.End?.Reason == EndReason.Length);
     }
 }
 

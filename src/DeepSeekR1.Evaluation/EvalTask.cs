@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using DeepSeekR1.Evaluation.Grading;
+using DeepSeekR1.Text;
 
 namespace DeepSeekR1.Evaluation;
 
@@ -61,7 +62,7 @@ public sealed record EvalTask(string Name, IReadOnlyList<EvalProblem> Problems, 
     {
         if (MathGrader.Extract(response, AnswerTemplate.R1, GraderProfile.Lenient) is { } answer)
             return answer;
-        bool thinking = response.Contains("<think>", StringComparison.Ordinal) && !response.Contains("</think>", StringComparison.Ordinal);
+        bool thinking = response.Contains(Dialect.ThinkOpen, StringComparison.Ordinal) && !response.Contains(Dialect.ThinkClose, StringComparison.Ordinal);
         return LastNumberCounts && !thinking ? MathGrader.Extract(response, AnswerTemplate.Gsm8k, GraderProfile.Lenient) : null;
     }
 

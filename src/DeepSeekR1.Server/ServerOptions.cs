@@ -147,7 +147,7 @@ public static class ServerOptionList
     [
         ChatTemplate,
         Of("reasoning-format", OptionType.Meaning("FORMAT", ("separate", ReasoningFormat.Separate), ("inline", ReasoningFormat.Inline)),
-            "A thought in a field of its own, or as <think> inside content", o => o.ReasoningFormat, (o, v) => o with { ReasoningFormat = v }, "separate"),
+            $"A thought in a field of its own, or as {Dialect.ThinkOpen} inside content", o => o.ReasoningFormat, (o, v) => o with { ReasoningFormat = v }, "separate"),
         Of("reasoning-field", OptionType.Meaning("FIELD", ("both", ReasoningField.Both), ("reasoning_content", ReasoningField.ReasoningContent), ("reasoning", ReasoningField.Reasoning)),
             "Field of a separate thought", o => o.ReasoningField, (o, v) => o with { ReasoningField = v }, "both"),
         Of("thinking-token-budget", OptionType.Integer(0), "Most tokens of a thought when the request says nothing; 0: empty thoughts", o => o.ThinkingTokenBudget, (o, v) => o with { ThinkingTokenBudget = v }, "no limit"),

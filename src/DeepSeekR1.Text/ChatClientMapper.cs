@@ -50,8 +50,8 @@ internal static class ChatClientMapper
             return value is int and >= 0 ? (int)value : throw Refused($"AdditionalProperties[{ThinkingBudget}]", value, "it must be an integer of at least 0");
         return options.Reasoning?.Effort switch
         {
-            ReasoningEffort.None => 0,
-            ReasoningEffort.Low => 1024,
+            ReasoningEffort.None => Dialect.R1.Efforts["none"],
+            ReasoningEffort.Low => Dialect.R1.Efforts["low"],
             _ => null,
         };
     }

@@ -8,13 +8,14 @@ using DeepSeekR1.Text.Tokenization;
 namespace DeepSeekR1.Text;
 
 /// <summary>
-/// The text side's door: conversations and prompts in, text deltas out. Holds the engine, the tokenizer and the template;
+/// The text side's door: conversations and prompts in, events out. Holds the engine, the tokenizer and the template;
 /// owns the engine. Safe for many threads.
 /// </summary>
 public sealed class ChatEngine : IAsyncDisposable
 {
     private readonly LlmEngine _engine;
     private readonly Tokenizer _tokenizer;
+    private readonly Dialect _dialect;
     private readonly ChatPromptBuilder _prompts;
     private readonly ThoughtRules _thoughts;
     private readonly int? _bosId;
@@ -28,8 +29,9 @@ public sealed class ChatEngine : IAsyncDisposable
         _engine = engine;
         var assets = engine.TextAssets;
         _tokenizer = Tokenizer.Create(assets);
-        _prompts = new ChatPromptBuilder(ParseTemplate(chatTemplate ?? assets.ChatTemplate), assets);
-        _thoughts = new ThoughtRules(_tokenizer);
+        _dialect = Dialect.Of(_tokenizer, chatTemplate ?? assets.ChatTemplate);
+        _prompts = new ChatPromptBuilder(ParseTemplate(chatTemplate ?? assets.ChatTemplate), assets, _dialect);
+        _thoughts = new ThoughtRules(_tokenizer, _dialect);
         _bosId = assets is { AddBosToken: true, BosToken: { } bos } ? _tokenizer.FindToken(bos) : null;
     }
 
@@ -62,10 +64,10 @@ public sealed class ChatEngine : IAsyncDisposable
     /// <exception cref="CapacityException">No room at present.</exception>
     public TextGeneration Start(ChatRequest request)
     {
-        var prefill = ChatPromptBuilder.PrefillOf(request);
+        var prefill = _prompts.PrefillOf(request);
         var start = _thoughts.Open(request, _prompts.Build(request), continues: prefill is not null);
         ChoicePlan Plan(int choice, GenerationSettings settings)
-            => new(choice, _tokenizer, settings, _thoughts.Parser(start.Inside), request.Format, request.Echo ? prefill : null);
+            => new(choice, _tokenizer, settings, _dialect, start.Inside, request.Format, request.Echo ? prefill : null);
         return Submit(request.Id, [_tokenizer.Encode(start.Prompt)], request.Settings, "messages", Plan, maxTokens => _thoughts.Limit(request, start, maxTokens));
     }
 
@@ -75,8 +77,7 @@ public sealed class ChatEngine : IAsyncDisposable
     public TextGeneration Start(CompletionRequest request)
     {
         var prompts = request.Prompts.Select(p => p.Ids ?? Tokenize(p.Text!, request.AddSpecialTokens)).ToArray();
-        return Submit(request.Id, prompts, request.Settings, "prompt", (choice, settings) =>
-            new ChoicePlan(choice, _tokenizer, settings, null, ReasoningFormat.Separate));
+        return Submit(request.Id, prompts, request.Settings, "prompt", (choice, settings) => new ChoicePlan(choice, _tokenizer, settings));
     }
 
     /// <summary>Plain text to ids: added tokens count, BOS is added once where the checkpoint asks for it.</summary>

@@ -17,11 +17,9 @@ internal sealed record Prefill(string? Reasoning, bool Closed, string Content);
 /// </summary>
 /// <param name="template">The template; null when the model has none.</param>
 /// <param name="assets">Names of the special tokens.</param>
-internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets assets)
+/// <param name="dialect">The model's think tags.</param>
+internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets assets, Dialect dialect)
 {
-    private const string Open = "<think>";
-    private const string Close = "</think>";
-
     /// <summary>Renders a conversation.</summary>
     /// <exception cref="InvalidRequestException">A role is unknown, or the template refuses the conversation.</exception>
     public IReadOnlyList<TextSegment> Build(ChatRequest request)
@@ -37,23 +35,6 @@ internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets 
                 $"continue_final_message needs a last message of role 'assistant'; the last message has role '{last.Role}'.");
         var head = Render(request, request.Messages.Take(request.Messages.Count - 1), addGenerationPrompt: true);
         return PrefillOf(request) is { } prefill ? Continue(head, prefill) : head;
-    }
-
-    /// <summary>Splits an assistant's text at its first think tags.</summary>
-    /// <returns>Thought (null when there is none), whether it is closed, and the text outside the tags.</returns>
-    internal static (string? Reasoning, bool Closed, string Content) SplitThought(string content)
-    {
-        int close = content.IndexOf(Close, StringComparison.Ordinal);
-        int open = content.IndexOf(Open, StringComparison.Ordinal);
-        if (open >= 0 && close >= 0 && open > close)
-            open = -1;
-        if (open >= 0 && close < 0 && content.AsSpan(0, open).IsWhiteSpace())
-            return (content[(open + Open.Length)..], false, "");
-        if (close < 0)
-            return (null, false, content);
-        string before = open > 0 ? content[..open] : "";
-        int start = open >= 0 ? open + Open.Length : 0;
-        return (content[start..close], true, before + content[(close + Close.Length)..]);
     }
 
     private IReadOnlyList<TextSegment> Render(ChatRequest request, IEnumerable<ChatMessage> messages, bool addGenerationPrompt)
@@ -76,7 +57,7 @@ internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets 
         }
     }
 
-    private static JsonNode Normalise(ChatMessage message, int index)
+    private JsonNode Normalise(ChatMessage message, int index)
     {
         string role = message.Role switch
         {
@@ -88,7 +69,7 @@ internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets 
         };
         var (reasoning, content) = (message.Reasoning, message.Content ?? "");
         if (role == "assistant" && string.IsNullOrEmpty(reasoning))
-            (reasoning, _, content) = SplitThought(content);
+            (reasoning, _, content) = dialect.SplitThought(content);
         var node = new JsonObject { ["role"] = role, ["content"] = content };
         if (role == "assistant" && !string.IsNullOrEmpty(reasoning))
             node["reasoning_content"] = reasoning;
@@ -98,7 +79,7 @@ internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets 
     }
 
     /// <summary>The beginning of the answer, when there is one to continue.</summary>
-    public static Prefill? PrefillOf(ChatRequest request)
+    public Prefill? PrefillOf(ChatRequest request)
     {
         if (!request.ContinueFinalMessage)
             return null;
@@ -106,36 +87,36 @@ internal sealed class ChatPromptBuilder(ChatTemplate? template, ModelTextAssets 
         string text = message.Content ?? "";
         if (!string.IsNullOrEmpty(message.Reasoning))
             return new Prefill(message.Reasoning, text.Length > 0, text);
-        var (reasoning, closed, content) = SplitThought(text);
+        var (reasoning, closed, content) = dialect.SplitThought(text);
         return text.Length == 0 ? null : new Prefill(reasoning, closed, content);
     }
 
     /// <summary>Appends the beginning of an answer to a prompt that ends with the assistant's opening.</summary>
-    private static List<TextSegment> Continue(IReadOnlyList<TextSegment> head, Prefill prefill)
+    private List<TextSegment> Continue(IReadOnlyList<TextSegment> head, Prefill prefill)
     {
         var prompt = WithoutOpenThought(head);
         if (prefill.Reasoning is { } reasoning)
         {
-            Add(prompt, Open, fromMessage: false);
+            Add(prompt, dialect.Open.Text, fromMessage: false);
             Add(prompt, reasoning, fromMessage: true);
             if (prefill.Closed)
-                Add(prompt, Close, fromMessage: false);
+                Add(prompt, dialect.Close.Text, fromMessage: false);
         }
         Add(prompt, prefill.Content, fromMessage: true);
         return prompt;
     }
 
     /// <summary>Takes away the opening tag (and the white space behind it) that the template's generation prompt ends with.</summary>
-    private static List<TextSegment> WithoutOpenThought(IReadOnlyList<TextSegment> head)
+    private List<TextSegment> WithoutOpenThought(IReadOnlyList<TextSegment> head)
     {
         var prompt = head.ToList();
         if (prompt.Count == 0 || prompt[^1].FromMessage)
             return prompt;
         string tail = prompt[^1].Text.TrimEnd();
-        if (!tail.EndsWith(Open, StringComparison.Ordinal))
+        if (!tail.EndsWith(dialect.Open.Text, StringComparison.Ordinal))
             return prompt;
         prompt.RemoveAt(prompt.Count - 1);
-        Add(prompt, tail[..^Open.Length], fromMessage: false);
+        Add(prompt, tail[..^dialect.Open.Text.Length], fromMessage: false);
         return prompt;
     }
 

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Text;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Text.Guides;
 using DeepSeekR1.Text.Parsing;
@@ -7,32 +6,28 @@ using DeepSeekR1.Text.Tokenization;
 
 namespace DeepSeekR1.Text;
 
-/// <summary>What turns the tokens of one answer into text.</summary>
+/// <summary>What makes events of the tokens of one answer.</summary>
 /// <param name="Choice">Index of the answer.</param>
 /// <param name="Tokenizer">Tokenizer of the model.</param>
 /// <param name="Settings">How the request wants its text.</param>
-/// <param name="Parser">Thought splitter; null for plain completions.</param>
+/// <param name="Dialect">Tells thought and tool calls from the answer; null for plain completions, where all is answer.</param>
+/// <param name="StartsInThought">The prompt ends inside a thought.</param>
 /// <param name="Format">Where the thought goes.</param>
 /// <param name="Echo">What the answer begins with although the client sent it; null for nothing.</param>
 internal sealed record ChoicePlan(
-    int Choice, Tokenizer Tokenizer, GenerationSettings Settings, ReasoningParser? Parser, ReasoningFormat Format, Prefill? Echo = null);
+    int Choice,
+    Tokenizer Tokenizer,
+    GenerationSettings Settings,
+    Dialect? Dialect = null,
+    bool StartsInThought = false,
+    ReasoningFormat Format = ReasoningFormat.Separate,
+    Prefill? Echo = null);
 
-/// <summary>
-/// One answer: engine tokens through detokenizer, stop strings and thought splitter to deltas. A token reaches the splitter
-/// together with its own whole text, however long the stop filter held that text back. One reader at a time.
-/// </summary>
+/// <summary>One answer: engine tokens through the chain of parsers to events, and how it ends. One reader at a time.</summary>
 internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
 {
-    private readonly IncrementalDetokenizer _detokenizer = new(plan.Tokenizer, plan.Settings.SkipSpecialTokens);
-    private readonly StopStringFilter? _stops = plan.Settings.Stop.Count > 0
-        ? new StopStringFilter(plan.Settings.Stop, plan.Settings.IncludeStopString)
-        : null;
-    private readonly Queue<(int Id, int Length)> _unparsed = new();
-    private readonly StringBuilder _released = new();
-    private readonly StringBuilder _reasoning = new();
-    private readonly StringBuilder _content = new();
+    private readonly OutputChain _chain = new(plan);
     private List<GeneratedToken> _tokens = [];
-    private bool _inlineThought;
 
     /// <summary>Tokens received from the engine up to the end of this answer.</summary>
     public int CompletionTokens { get; private set; }
@@ -44,25 +39,23 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
     public IReadOnlyList<PromptLogprob>? PromptLogprobs { get; private set; }
 
     /// <summary>Generated tokens that belong to the thought.</summary>
-    public int ReasoningTokens => plan.Parser?.ReasoningTokens ?? 0;
+    public int ReasoningTokens => _chain.ThoughtTokens;
 
     /// <summary>True when the answer has ended by itself; nothing more is generated for it.</summary>
     public bool IsFinished { get; private set; }
 
-    /// <summary>Deltas in order; the last one carries the end and no text.</summary>
+    /// <summary>Steps in order; the last one carries the end and no text.</summary>
     /// <exception cref="CapacityException">The engine closed before the answer was complete.</exception>
-    public async IAsyncEnumerable<TextDelta> ReadAsync([EnumeratorCancellation] CancellationToken cancellation)
+    public async IAsyncEnumerable<OutputStep> ReadAsync([EnumeratorCancellation] CancellationToken cancellation)
     {
-        Begin();
-        if (_reasoning.Length > 0 || _content.Length > 0)
-            yield return Take(null);
+        _chain.Begin();
+        if (_chain.HasOutput)
+            yield return Take();
         await foreach (var output in stream.Outputs.ReadAllAsync(cancellation))
         {
             var end = Accept(output);
-            if (end is not null)
-                CloseInlineThought();
-            if (_reasoning.Length > 0 || _content.Length > 0)
-                yield return Take(null);
+            if (_chain.HasOutput)
+                yield return Take();
             if (end is null)
                 continue;
             IsFinished = true;
@@ -94,145 +87,46 @@ internal sealed class ChoiceStream(ChoicePlan plan, GenerationStream stream)
     /// <summary>Ends the thought as if its budget were spent; false when there is none to end.</summary>
     public Task<bool> EndThoughtAsync() => stream.AdjustAsync(guide => GuideChain.Find<ThoughtGuide>(guide) is { } thought && thought.End());
 
-    /// <summary>What stands in the answer before the first token: the echo, and the tag of a thought that the prompt has opened.</summary>
-    private void Begin()
-    {
-        if (plan.Echo?.Reasoning is { } thought)
-            Write(OutputKind.Reasoning, thought);
-        if (plan.Echo is { } echo && (echo.Closed || echo.Content.Length > 0))
-            Write(OutputKind.Content, echo.Content);
-        if (plan.Format == ReasoningFormat.Inline && plan.Parser is { InReasoning: true } && !_inlineThought)
-            Write(OutputKind.Reasoning, "");
-    }
-
-    /// <summary>A thought that has not ended by itself: no reader of tags takes what follows for thought.</summary>
-    private void CloseInlineThought()
-    {
-        if (_inlineThought)
-            Write(OutputKind.Content, "");
-    }
-
-    private AnswerEnd? Accept(TokenOutput output)
+    private AnswerEnded? Accept(TokenOutput output)
     {
         if (output.CachedTokens > CachedTokens)
             CachedTokens = output.CachedTokens;
         if (output.FinishReason == FinishReason.Cancelled)
             throw new CapacityException("The server is shutting down; this answer is not complete.", closing: true);
         PromptLogprobs ??= output.PromptLogprobs;
-        if (plan.Settings.PromptOnly)
-            return AnswerEnd.Length;
-        if (output.TokenId >= 0)
-        {
-            CompletionTokens++;
-            _tokens.Add(new GeneratedToken(output.TokenId, output.Logprob, output.TopLogprobs));
-            // A stop token is control, not text: neither shown nor counted as thought.
-            if (output.FinishReason != FinishReason.Stop && AppendToken(output.TokenId))
-                return StopHere();
-        }
-        return output.FinishReason is { } reason ? Finish(reason) : null;
+        if (output.TokenId >= 0 && !plan.Settings.PromptOnly)
+            Accept(output.TokenId, output);
+        return _chain.StopString is not null || output.FinishReason is not null || plan.Settings.PromptOnly ? End(output) : null;
     }
 
-    /// <summary>Adds a token's text; true when a stop string is complete.</summary>
-    private bool AppendToken(int id)
+    private void Accept(int token, TokenOutput output)
     {
-        string text = _detokenizer.Append(id);
-        _unparsed.Enqueue((id, text.Length));
-        bool checkStops = _stops is not null && CompletionTokens > plan.Settings.MinTokens;
-        var safe = checkStops ? _stops!.Append(text) : new StopStringResult(text, null);
-        _released.Append(safe.Text);
-        ParseReleased(partial: false);
-        return safe.IsStopped;
+        CompletionTokens++;
+        _tokens.Add(new GeneratedToken(token, output.Logprob, output.TopLogprobs));
+
+        // A stop token is control, not text: neither shown nor counted as thought.
+        if (output.FinishReason != FinishReason.Stop)
+            _chain.Append(token);
+        if (_chain.StopString is not null)
+            stream.Complete();
     }
 
-    private AnswerEnd StopHere()
+    /// <summary>Ends the chain and says why; a stop string counts also where the last of its text came with the end.</summary>
+    private AnswerEnded End(TokenOutput last)
     {
-        stream.Complete();
-        ParseReleased(partial: true);
-        Flush("");
-        return AnswerEnd.Stop;
+        _chain.Finish();
+        if (_chain.StopString is { } found)
+            return new AnswerEnded(EndReason.Stop, StopString: found);
+        return last.FinishReason == FinishReason.Stop && !plan.Settings.PromptOnly
+            ? new AnswerEnded(EndReason.Stop, StopToken: last.TokenId >= 0 ? last.TokenId : null)
+            : new AnswerEnded(EndReason.Length);
     }
 
-    private AnswerEnd Finish(FinishReason reason)
+    private OutputStep Take(AnswerEnded? end = null)
     {
-        string tail = _detokenizer.Flush();
-        bool stopped = false;
-        if (_stops is not null)
-        {
-            var last = _stops.Append(tail);
-            stopped = last.IsStopped;
-            tail = last.Text + _stops.Flush();
-        }
-        _released.Append(tail);
-        ParseReleased(partial: true);
-        Flush(TakeReleased(_released.Length));
-        return stopped || reason == FinishReason.Stop ? AnswerEnd.Stop : AnswerEnd.Length;
-    }
-
-    private void Flush(string tail)
-    {
-        if (plan.Parser is null)
-        {
-            _content.Append(tail);
-            return;
-        }
-        foreach (var piece in plan.Parser.Finish(tail))
-            Write(piece.Kind, piece.Text);
-    }
-
-    /// <summary>Hands released text to the splitter, token by token; at the end also tokens whose text is cut off.</summary>
-    private void ParseReleased(bool partial)
-    {
-        while (_unparsed.TryPeek(out var token) && (token.Length <= _released.Length || partial))
-        {
-            _unparsed.Dequeue();
-            bool whole = token.Length <= _released.Length;
-            Parse(token.Id, TakeReleased(whole ? token.Length : _released.Length), whole);
-        }
-    }
-
-    private void Parse(int id, string text, bool whole)
-    {
-        if (plan.Parser is null)
-        {
-            _content.Append(text);
-            return;
-        }
-        foreach (var piece in plan.Parser.Append(id, text))
-            Write(piece.Kind, piece.Text);
-        // A tag of which a stop string cut something off is not shown.
-        if (whole && plan.Format == ReasoningFormat.Inline && plan.Parser.InReasoning != _inlineThought)
-            Write(plan.Parser.InReasoning ? OutputKind.Reasoning : OutputKind.Content, "");
-    }
-
-    private void Write(OutputKind kind, string text)
-    {
-        if (plan.Format == ReasoningFormat.Separate)
-        {
-            (kind == OutputKind.Reasoning ? _reasoning : _content).Append(text);
-            return;
-        }
-        bool thought = kind == OutputKind.Reasoning;
-        if (thought != _inlineThought)
-            _content.Append(thought ? "<think>" : "</think>");
-        _inlineThought = thought;
-        _content.Append(text);
-    }
-
-    private string TakeReleased(int count)
-    {
-        string text = _released.ToString(0, count);
-        _released.Remove(0, count);
-        return text;
-    }
-
-    private TextDelta Take(AnswerEnd? end)
-    {
-        var delta = new TextDelta(plan.Choice, Text(_reasoning), Text(_content), _tokens, end);
+        var events = _chain.Take();
+        var step = new OutputStep(plan.Choice, end is null ? events : [.. events, end], _tokens);
         _tokens = [];
-        _reasoning.Clear();
-        _content.Clear();
-        return delta;
+        return step;
     }
-
-    private static string? Text(StringBuilder builder) => builder.Length > 0 ? builder.ToString() : null;
 }

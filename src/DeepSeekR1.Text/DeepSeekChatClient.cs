@@ -57,8 +57,8 @@ public sealed class DeepSeekChatClient : IChatClient, IAsyncDisposable
         var generation = _engine.Start(request with { Settings = Adjust(request.Settings) });
         try
         {
-            await foreach (var delta in generation.ReadAsync(cancellationToken).ConfigureAwait(false))
-                yield return Update(id, delta, generation);
+            await foreach (var step in generation.ReadAsync(cancellationToken).ConfigureAwait(false))
+                yield return Update(id, step, generation);
         }
         finally
         {
@@ -80,7 +80,7 @@ public sealed class DeepSeekChatClient : IChatClient, IAsyncDisposable
     /// <inheritdoc/>
     public ValueTask DisposeAsync() => _engine.DisposeAsync();
 
-    private ChatResponseUpdate Update(string id, TextDelta delta, TextGeneration generation)
+    private ChatResponseUpdate Update(string id, OutputStep step, TextGeneration generation)
     {
         var update = new ChatResponseUpdate
         {
@@ -89,15 +89,16 @@ public sealed class DeepSeekChatClient : IChatClient, IAsyncDisposable
             ModelId = _metadata.DefaultModelId,
             Role = ChatRole.Assistant,
             CreatedAt = DateTimeOffset.UtcNow,
-            RawRepresentation = delta,
+            RawRepresentation = step,
         };
-        if (delta.Reasoning is not null)
-            update.Contents.Add(new TextReasoningContent(delta.Reasoning));
-        if (delta.Content is not null)
-            update.Contents.Add(new TextContent(delta.Content));
-        if (delta.End is not { } end)
+        foreach (var text in step.Events)
+            if (text is ThoughtText { IsMark: false } thought)
+                update.Contents.Add(new TextReasoningContent(thought.Text));
+            else if (text is AnswerText answer)
+                update.Contents.Add(new TextContent(answer.Text));
+        if (step.End is not { } end)
             return update;
-        update.FinishReason = end == AnswerEnd.Stop ? ChatFinishReason.Stop : ChatFinishReason.Length;
+        update.FinishReason = end.Reason == EndReason.Stop ? ChatFinishReason.Stop : ChatFinishReason.Length;
         update.Contents.Add(new UsageContent(Usage(generation.Usage)));
         return update;
     }

@@ -60,10 +60,10 @@ public sealed class TextGeneration
         return [.. Enumerable.Range(0, ended.Length).Where(i => ended[i])];
     }
 
-    /// <summary>Deltas of all answers as they come; each answer ends with a delta that has an end.</summary>
+    /// <summary>Steps of all answers as they come; each answer ends with a step that has an end.</summary>
     /// <exception cref="EngineFaultedException">The engine failed.</exception>
     /// <exception cref="CapacityException">The engine closed.</exception>
-    public IAsyncEnumerable<TextDelta> ReadAsync(CancellationToken cancellation = default)
+    public IAsyncEnumerable<OutputStep> ReadAsync(CancellationToken cancellation = default)
         => _choices.Count == 1 ? _choices[0].ReadAsync(cancellation) : MergeAsync(cancellation);
 
     /// <summary>Ends what still runs.</summary>
@@ -74,9 +74,9 @@ public sealed class TextGeneration
         return wasted.Sum();
     }
 
-    private async IAsyncEnumerable<TextDelta> MergeAsync([EnumeratorCancellation] CancellationToken cancellation)
+    private async IAsyncEnumerable<OutputStep> MergeAsync([EnumeratorCancellation] CancellationToken cancellation)
     {
-        var merged = Channel.CreateUnbounded<TextDelta>(new UnboundedChannelOptions { SingleReader = true });
+        var merged = Channel.CreateUnbounded<OutputStep>(new UnboundedChannelOptions { SingleReader = true });
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         int perPrompt = _choices.Count / Prompts.Count;
         var begun = Prompts.Select(_ => new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously)).ToArray();
@@ -84,8 +84,8 @@ public sealed class TextGeneration
         var closing = pumps.ContinueWith(t => merged.Writer.TryComplete(t.Exception?.InnerException), TaskScheduler.Default);
         try
         {
-            await foreach (var delta in merged.Reader.ReadAllAsync(cancellation))
-                yield return delta;
+            await foreach (var step in merged.Reader.ReadAllAsync(cancellation))
+                yield return step;
         }
         finally
         {
@@ -95,15 +95,15 @@ public sealed class TextGeneration
     }
 
     private static async Task PumpAsync(
-        ChoiceStream choice, TaskCompletionSource begun, bool leads, ChannelWriter<TextDelta> writer, CancellationToken cancellation)
+        ChoiceStream choice, TaskCompletionSource begun, bool leads, ChannelWriter<OutputStep> writer, CancellationToken cancellation)
     {
         try
         {
-            await foreach (var delta in choice.ReadAsync(cancellation))
+            await foreach (var step in choice.ReadAsync(cancellation))
             {
                 if (!leads)
                     await begun.Task.WaitAsync(cancellation);
-                writer.TryWrite(delta);
+                writer.TryWrite(step);
                 begun.TrySetResult();
             }
         }

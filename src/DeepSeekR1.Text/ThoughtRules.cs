@@ -1,7 +1,6 @@
 using System.Globalization;
 using DeepSeekR1.Engine;
 using DeepSeekR1.Text.Guides;
-using DeepSeekR1.Text.Parsing;
 using DeepSeekR1.Text.Tokenization;
 
 namespace DeepSeekR1.Text;
@@ -22,57 +21,46 @@ internal readonly record struct ThoughtStart(IReadOnlyList<TextSegment> Prompt, 
 /// </summary>
 internal sealed class ThoughtRules
 {
-    /// <summary>How DeepSeek models begin tool calls: it ends a thought that was never closed.</summary>
-    private const string ToolMarker = "<\uff5ctool\u2581calls\u2581begin\uff5c>";
-
-    /// <summary>The engine's own words at the end of a thought that was cut.</summary>
-    private const string WrapUpText = "\n\nTime is limited, so the answer follows from what is known now.\n";
-
-    /// <summary>What closes a thought that has not begun.</summary>
-    private const string EmptyThoughtEnd = "\n</think>\n\n";
-
-    private const string Opening = ReasoningParser.OpenTag + "\n";
     private const int MostReserve = 1024;
     private readonly Tokenizer _tokenizer;
+    private readonly Dialect _dialect;
     private readonly int? _openId;
     private readonly int? _closeId;
     private readonly int? _toolMarkerId;
     private readonly int[] _wrapUp = [];
 
-    /// <summary>Finds the tags in the vocabulary.</summary>
-    public ThoughtRules(Tokenizer tokenizer)
+    /// <summary>Takes the tags of the model's dialect.</summary>
+    public ThoughtRules(Tokenizer tokenizer, Dialect dialect)
     {
         _tokenizer = tokenizer;
-        _openId = tokenizer.FindToken(ReasoningParser.OpenTag);
-        _closeId = tokenizer.FindToken(ReasoningParser.CloseTag);
-        _toolMarkerId = tokenizer.FindToken(ToolMarker);
+        _dialect = dialect;
+        _openId = dialect.Open.Id;
+        _closeId = dialect.Close.Id;
+        _toolMarkerId = dialect.ToolCalls.Id;
         if (_closeId is { } close)
-            _wrapUp = [.. tokenizer.Encode(WrapUpText, parseAddedTokens: false), close, .. tokenizer.Encode("\n\n", parseAddedTokens: false)];
+            _wrapUp = [.. tokenizer.Encode(dialect.WrapUp, parseAddedTokens: false), close, .. tokenizer.Encode("\n\n", parseAddedTokens: false)];
     }
-
-    /// <summary>A splitter of thought and answer.</summary>
-    public ReasoningParser Parser(bool thinking) => new(thinking, _openId, _closeId, ToolMarker, _toolMarkerId);
 
     /// <summary>Puts an empty thought, or the beginning of one, behind the prompt where the request asks for it.</summary>
     /// <exception cref="InvalidRequestException">The model has no tags, or the request contradicts itself.</exception>
     public ThoughtStart Open(ChatRequest request, IReadOnlyList<TextSegment> prompt, bool continues)
     {
-        bool thinking = ReasoningParser.StartsInReasoning(prompt);
+        bool thinking = _dialect.EndsInThought(prompt);
         bool isLimited = request.ThinkingBudget is not null || request.AnswerReserve is not null;
         if (isLimited && _closeId is null)
             throw new InvalidRequestException("thinking_token_budget", "invalid_value",
-                "This model has no token </think>, so its thought cannot be limited or left out. Leave thinking_token_budget, answer_reserve, reasoning_effort and thinking out.");
+                $"This model has no token {_dialect.Close}, so its thought cannot be limited or left out. Leave thinking_token_budget, answer_reserve, reasoning_effort and thinking out.");
         if (request.EnforceThinking && _openId is null)
-            throw new InvalidRequestException("enforce_thinking", "invalid_value", "This model has no token <think>. Leave enforce_thinking out.");
+            throw new InvalidRequestException("enforce_thinking", "invalid_value", $"This model has no token {_dialect.Open}. Leave enforce_thinking out.");
         if (request.ThinkingBudget == 0)
         {
             // What is continued may have left its thought behind already.
-            string end = thinking ? EmptyThoughtEnd : continues ? "" : Opening + EmptyThoughtEnd;
+            string end = thinking ? _dialect.EmptyThoughtEnd : continues ? "" : _dialect.Opening + _dialect.EmptyThoughtEnd;
             return new ThoughtStart(With(prompt, end), Inside: false, Behind: true);
         }
 
         bool opens = request.EnforceThinking && !thinking && !continues && request.AddGenerationPrompt;
-        return opens ? new ThoughtStart(With(prompt, Opening), Inside: true, Behind: false) : new ThoughtStart(prompt, thinking, !thinking && (continues || EndsBehind(prompt)));
+        return opens ? new ThoughtStart(With(prompt, _dialect.Opening), Inside: true, Behind: false) : new ThoughtStart(prompt, thinking, !thinking && (continues || EndsBehind(prompt)));
     }
 
     /// <summary>How the engine ends the thought of an answer; null when it cannot.</summary>
@@ -102,8 +90,8 @@ internal sealed class ThoughtRules
     }
 
     /// <summary>Whether the template itself has closed the thought of the answer that is to come.</summary>
-    private static bool EndsBehind(IReadOnlyList<TextSegment> prompt)
-        => prompt.Count > 0 && !prompt[^1].FromMessage && prompt[^1].Text.AsSpan().TrimEnd().EndsWith(ReasoningParser.CloseTag, StringComparison.Ordinal);
+    private bool EndsBehind(IReadOnlyList<TextSegment> prompt)
+        => prompt.Count > 0 && !prompt[^1].FromMessage && prompt[^1].Text.AsSpan().TrimEnd().EndsWith(_dialect.Close.Text, StringComparison.Ordinal);
 
     private bool IsBlank(int token) => string.IsNullOrWhiteSpace(_tokenizer.Decode([token], skipSpecialTokens: true));
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Text;
 using DeepSeekR1.Training.Arithmetic;
 
 namespace DeepSeekR1.Training;
@@ -91,12 +92,12 @@ public sealed class JsonlSource : ISampleSource
     /// <summary>Takes a thought out of its tags; without tags the thought is empty.</summary>
     private static (string Thought, string Reply) Split(string completion)
     {
-        int end = completion.IndexOf("</think>", StringComparison.Ordinal);
+        int end = completion.IndexOf(Dialect.ThinkClose, StringComparison.Ordinal);
         if (end < 0)
             return ("", completion);
         string thought = completion[..end];
-        int open = thought.IndexOf("<think>", StringComparison.Ordinal);
-        return (thought[(open < 0 ? 0 : open + "<think>".Length)..].Trim('\n'), completion[(end + "</think>".Length)..].TrimStart('\n'));
+        int open = thought.IndexOf(Dialect.ThinkOpen, StringComparison.Ordinal);
+        return (thought[(open < 0 ? 0 : open + Dialect.ThinkOpen.Length)..].Trim('\n'), completion[(end + Dialect.ThinkClose.Length)..].TrimStart('\n'));
     }
 
     private static List<(int Start, int Length)> Unlearned(JsonElement root, int length)

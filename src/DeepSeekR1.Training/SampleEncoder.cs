@@ -13,9 +13,9 @@ namespace DeepSeekR1.Training;
 /// </summary>
 public sealed class SampleEncoder
 {
-    private const string Open = "<think>", Close = "</think>";
     private readonly ChatTemplate _template;
     private readonly ModelTextAssets _assets;
+    private readonly Dialect _dialect;
 
     /// <summary>Reads tokenizer and template of a checkpoint folder.</summary>
     public SampleEncoder(string folder)
@@ -29,6 +29,7 @@ public sealed class SampleEncoder
     {
         _assets = assets;
         Tokenizer = Tokenizer.Create(assets);
+        _dialect = Dialect.Of(Tokenizer, assets.ChatTemplate);
         _template = ChatTemplate.Parse(assets.ChatTemplate ?? throw new StartupException("The checkpoint has no chat template, so dialogues cannot be rendered."));
         EndId = assets.EosToken is { } end && Tokenizer.FindToken(end) is { } id
             ? id
@@ -61,8 +62,8 @@ public sealed class SampleEncoder
 
         // Some templates open the thought, with others the model does.
         string tail = prompt.Count > 0 ? prompt[^1].Text : "";
-        if (!tail.TrimEnd().EndsWith(Open, StringComparison.Ordinal))
-            Add(Literal(Open + "\n"), true);
+        if (!tail.TrimEnd().EndsWith(_dialect.Open.Text, StringComparison.Ordinal))
+            Add(Literal(_dialect.Opening), true);
         int done = 0;
         foreach (var (start, length) in conversation.Unlearned)
         {
@@ -72,7 +73,7 @@ public sealed class SampleEncoder
         }
 
         Add(Plain(conversation.Thought[done..] + "\n"), true);
-        Add(Literal(Close), true);
+        Add(Literal(_dialect.Close.Text), true);
         Add(Plain("\n\n" + conversation.Reply), true);
         Add([EndId], true);
         return new TrainingSample([.. ids], [.. learned]);

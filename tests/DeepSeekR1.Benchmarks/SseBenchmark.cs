@@ -7,7 +7,6 @@ using DeepSeekR1.Server;
 using DeepSeekR1.Server.OpenAi;
 using DeepSeekR1.Server.Operations;
 using DeepSeekR1.Text;
-using DeepSeekR1.Text.Parsing;
 using DeepSeekR1.Text.Tokenization;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
@@ -112,7 +111,7 @@ internal static class SseBenchmark
         {
             var channel = Channel.CreateUnbounded<TokenOutput>(new UnboundedChannelOptions { SingleReader = true, AllowSynchronousContinuations = false });
             var stream = new GenerationStream(channel.Reader, () => { }, () => { }, _ => Task.FromResult(false));
-            var plan = new ChoicePlan(0, tokenizer, new GenerationSettings(), new ReasoningParser(false, null, null), ReasoningFormat.Separate);
+            var plan = new ChoicePlan(0, tokenizer, new GenerationSettings(), Dialect.R1);
             var generation = new TextGeneration([[1, 2, 3]], [new ChoiceStream(plan, stream)]);
             var answer = new AnswerOptions("model", Stream: true, IncludeUsage: true, ContinuousUsage: false, Logprobs: false, ReturnTokenIds: false);
             Register(channel.Writer);

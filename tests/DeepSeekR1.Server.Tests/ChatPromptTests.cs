@@ -21,7 +21,7 @@ public sealed class ChatPromptTests
             AddedTokens = [],
             PreTokenizer = [],
         };
-        var segments = new ChatPromptBuilder(ChatTemplate.Parse(Template), assets).Build(request);
+        var segments = new ChatPromptBuilder(ChatTemplate.Parse(Template), assets, Dialect.R1).Build(request);
         return string.Concat(segments.Select(s => s.FromMessage ? $"({s.Text})" : s.Text));
     }
 
@@ -37,7 +37,7 @@ public sealed class ChatPromptTests
     [InlineData("say <think> aloud", null, false, "say <think> aloud")]
     [InlineData("a</think>b<think>c", "a", true, "b<think>c")]
     public void SplitThought_FirstTagsOnly(string content, string? reasoning, bool closed, string rest)
-        => Assert.Equal((reasoning, closed, rest), ChatPromptBuilder.SplitThought(content));
+        => Assert.Equal((reasoning, closed, rest), Dialect.R1.SplitThought(content));
 
     [Fact]
     public void Build_TagsOfUsers_StayText()
@@ -72,7 +72,7 @@ public sealed class ChatPromptTests
             Merges = [],
             AddedTokens = [],
             PreTokenizer = [],
-        });
+        }, Dialect.R1);
         var error = Assert.Throws<InvalidRequestException>(() => builder.Build(Request(new ChatMessage("user", "x"))));
         Assert.Equal("The chat template refused these messages: no system", error.Message);
     }

@@ -60,6 +60,6 @@ public sealed class HistoryTests
         string json = $$"""{"messages":[{"role":"user","content":"U1"},{"role":"assistant",{{message}}},{"role":"user","content":"U2"},{"role":"assistant",{{message}}},{"role":"user","content":"U3"}]}""";
         var assets = new ModelTextAssets { Vocabulary = new Dictionary<string, int>(), Merges = [], AddedTokens = [], PreTokenizer = [], BosToken = "<B>", EosToken = "<E>" };
         var conversation = RequestMapper.Conversation(RequestBody.Parse(Encoding.UTF8.GetBytes(json)), "id");
-        return string.Concat(new ChatPromptBuilder(template, assets).Build(conversation).Select(s => s.FromMessage ? $"({s.Text})" : s.Text));
+        return string.Concat(new ChatPromptBuilder(template, assets, Dialect.R1).Build(conversation).Select(s => s.FromMessage ? $"({s.Text})" : s.Text));
     }
 }

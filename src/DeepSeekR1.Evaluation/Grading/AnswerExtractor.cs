@@ -1,4 +1,5 @@
 using System.Text.RegularExpressions;
+using DeepSeekR1.Text;
 
 namespace DeepSeekR1.Evaluation.Grading;
 
@@ -22,8 +23,8 @@ public enum AnswerTemplate
 internal static partial class AnswerExtractor
 {
     private const int MaxNesting = 20;
-    private const string OpenThink = "<think>";
-    private const string CloseThink = "</think>";
+    private const string OpenThink = Dialect.ThinkOpen;
+    private const string CloseThink = Dialect.ThinkClose;
 
     internal static string? Extract(string response, AnswerTemplate template, GraderProfile profile)
     {

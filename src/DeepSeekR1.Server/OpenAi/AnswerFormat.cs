@@ -5,27 +5,36 @@ using DeepSeekR1.Text;
 
 namespace DeepSeekR1.Server.OpenAi;
 
-/// <summary>What one answer has so far; built up for whole answers, fed with single deltas for streams.</summary>
-internal sealed class AnswerParts
+/// <summary>One whole answer.</summary>
+/// <param name="prompt">Index of its prompt.</param>
+internal sealed class WholeAnswer(int prompt)
 {
     /// <summary>Index of its prompt.</summary>
-    public int Prompt { get; init; }
+    public int Prompt => prompt;
 
-    /// <summary>Thought.</summary>
-    public StringBuilder Reasoning { get; } = new();
-
-    /// <summary>Answer.</summary>
-    public StringBuilder Content { get; } = new();
+    /// <summary>Its thought, text and end.</summary>
+    public OutputParts Parts { get; } = new();
 
     /// <summary>Generated tokens.</summary>
     public List<GeneratedToken> Tokens { get; } = [];
 
-    /// <summary>Why it ended; null while it runs.</summary>
-    public AnswerEnd? End { get; set; }
-
     /// <summary>Mean log-probability of its tokens, by which the best answers are chosen.</summary>
     public double Score => Tokens.Count == 0 ? double.NegativeInfinity : Tokens.Average(t => (double)(t.Logprob ?? 0));
+
+    /// <summary>Takes what a step added.</summary>
+    public void Append(OutputStep step)
+    {
+        foreach (var next in step.Events)
+            Parts.Append(next);
+        Tokens.AddRange(step.Tokens);
+    }
 }
+
+/// <summary>What a chunk says of an answer.</summary>
+/// <param name="Choice">Index of the answer.</param>
+/// <param name="Event">Thought, text, or the end.</param>
+/// <param name="Tokens">The tokens that came with it.</param>
+internal readonly record struct AnswerChunk(int Choice, OutputEvent Event, IReadOnlyList<GeneratedToken> Tokens);
 
 /// <summary>
 /// The JSON of one request's answer, whole or in chunks. Writes straight to UTF-8; property names and constant values are
@@ -40,7 +49,7 @@ internal abstract class AnswerFormat(string id, long created, AnswerOptions opti
     internal ChatEngine Engine => engine;
 
     /// <summary>The whole answer.</summary>
-    public abstract void WriteWhole(Utf8JsonWriter json, TextGeneration generation, IReadOnlyList<AnswerParts> parts);
+    public abstract void WriteWhole(Utf8JsonWriter json, TextGeneration generation, IReadOnlyList<WholeAnswer> answers);
 
     /// <summary>True when an answer opens with a chunk of its own.</summary>
     public virtual bool HasFirstChunk => false;
@@ -49,7 +58,7 @@ internal abstract class AnswerFormat(string id, long created, AnswerOptions opti
     public virtual void WriteFirst(Utf8JsonWriter json, TextGeneration generation, int choice) { }
 
     /// <summary>A later chunk: thought, or text, or the end.</summary>
-    public abstract void WriteChunk(Utf8JsonWriter json, TextGeneration generation, TextDelta delta);
+    public abstract void WriteChunk(Utf8JsonWriter json, TextGeneration generation, AnswerChunk chunk);
 
     /// <summary>The chunk that carries only usage.</summary>
     public void WriteUsageChunk(Utf8JsonWriter json, TextGeneration generation)
@@ -94,10 +103,10 @@ internal abstract class AnswerFormat(string id, long created, AnswerOptions opti
     }
 
     /// <summary>finish_reason: null while the answer runs.</summary>
-    protected static void FinishReason(Utf8JsonWriter json, AnswerEnd? end)
+    protected static void FinishReason(Utf8JsonWriter json, AnswerEnded? end)
     {
-        if (end is { } reason)
-            json.WriteString(Names.FinishReason, reason == AnswerEnd.Stop ? Names.Stop : Names.Length);
+        if (end is not null)
+            json.WriteString(Names.FinishReason, end.Reason == EndReason.Stop ? Names.Stop : Names.Length);
         else
             json.WriteNull(Names.FinishReason);
     }

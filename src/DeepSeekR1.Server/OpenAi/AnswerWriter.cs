@@ -85,27 +85,23 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
         HttpContext context, TextGeneration generation, AnswerFormat format, AnswerOptions answer, AnswerClock clock)
     {
         int perPrompt = generation.ChoiceCount / generation.Prompts.Count;
-        var parts = Enumerable.Range(0, generation.ChoiceCount).Select(i => new AnswerParts { Prompt = i / perPrompt }).ToArray();
-        await foreach (var delta in generation.ReadAsync(context.RequestAborted))
+        var answers = Enumerable.Range(0, generation.ChoiceCount).Select(i => new WholeAnswer(i / perPrompt)).ToArray();
+        await foreach (var step in generation.ReadAsync(context.RequestAborted))
         {
             clock.TokenArrived();
-            var part = parts[delta.Choice];
-            part.Reasoning.Append(delta.Reasoning);
-            part.Content.Append(delta.Content);
-            part.Tokens.AddRange(delta.Tokens);
-            part.End = delta.End ?? part.End;
+            answers[step.Choice].Append(step);
         }
         var buffer = new ArrayBufferWriter<byte>(4096);
         using (var json = new Utf8JsonWriter(buffer, Json))
-            format.WriteWhole(json, generation, answer.Answers < perPrompt ? Best(parts, answer.Answers) : parts);
+            format.WriteWhole(json, generation, answer.Answers < perPrompt ? Best(answers, answer.Answers) : answers);
         context.Response.ContentType = "application/json; charset=utf-8";
         context.Response.ContentLength = buffer.WrittenCount;
         await ClientPatience.WriteAsync(context, buffer.WrittenMemory, options.ClientTimeout, context.RequestAborted);
     }
 
     /// <summary>The best answers of each prompt, best first.</summary>
-    private static AnswerParts[] Best(AnswerParts[] parts, int count)
-        => [.. parts.GroupBy(p => p.Prompt).SelectMany(own => own.OrderByDescending(p => p.Score).Take(count))];
+    private static WholeAnswer[] Best(WholeAnswer[] answers, int count)
+        => [.. answers.GroupBy(p => p.Prompt).SelectMany(own => own.OrderByDescending(p => p.Score).Take(count))];
 
     private async Task StreamAsync(
         HttpContext context, TextGeneration generation, AnswerFormat format, AnswerOptions answer, AnswerClock clock)
@@ -114,10 +110,10 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
         var begun = new bool[generation.ChoiceCount];
         try
         {
-            await foreach (var delta in WithPings(generation, sse, context.RequestAborted))
+            await foreach (var step in WithPings(generation, sse, context.RequestAborted))
             {
                 clock.TokenArrived();
-                await SendAsync(sse, generation, format, delta, begun, context.RequestAborted);
+                await SendAsync(sse, generation, format, step, begun, context.RequestAborted);
             }
             if (answer.IncludeUsage)
             {
@@ -137,38 +133,40 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
     }
 
     private static async ValueTask SendAsync(
-        SseWriter sse, TextGeneration generation, AnswerFormat format, TextDelta delta, bool[] begun, CancellationToken cancellation)
+        SseWriter sse, TextGeneration generation, AnswerFormat format, OutputStep step, bool[] begun, CancellationToken cancellation)
     {
         sse.Begin();
-        if (!begun[delta.Choice])
+        if (!begun[step.Choice])
         {
-            begun[delta.Choice] = true;
+            begun[step.Choice] = true;
             if (format.HasFirstChunk)
             {
-                format.WriteFirst(sse.BeginEvent(), generation, delta.Choice);
+                format.WriteFirst(sse.BeginEvent(), generation, step.Choice);
                 await sse.EndEventAsync(cancellation);
             }
         }
-        if (delta is { Reasoning: not null, Content: not null })
+        var tokens = step.Tokens;
+        foreach (var next in step.Events)
         {
-            // One token closed the thought and opened the answer: two chunks, the token belongs to the first.
-            format.WriteChunk(sse.BeginEvent(), generation, delta with { Content = null });
+            if (next.IsMark)
+                continue;
+            format.WriteChunk(sse.BeginEvent(), generation, new AnswerChunk(step.Choice, next, tokens));
             await sse.EndEventAsync(cancellation);
-            delta = delta with { Reasoning = null, Tokens = [] };
+
+            // Where one token closed the thought and opened the answer, it belongs to the first of two chunks.
+            tokens = [];
         }
-        format.WriteChunk(sse.BeginEvent(), generation, delta);
-        await sse.EndEventAsync(cancellation);
     }
 
-    /// <summary>The deltas; while none comes for a while, a comment goes out instead.</summary>
-    private async IAsyncEnumerable<TextDelta> WithPings(
+    /// <summary>The steps; while none comes for a while, a comment goes out instead.</summary>
+    private async IAsyncEnumerable<OutputStep> WithPings(
         TextGeneration generation, SseWriter sse, [EnumeratorCancellation] CancellationToken cancellation)
     {
         using var silence = new Silence(options.PingInterval);
-        await using var deltas = generation.ReadAsync(cancellation).GetAsyncEnumerator(cancellation);
+        await using var steps = generation.ReadAsync(cancellation).GetAsyncEnumerator(cancellation);
         while (true)
         {
-            var next = deltas.MoveNextAsync();
+            var next = steps.MoveNextAsync();
             if (!next.IsCompleted)
             {
                 var waiting = next.AsTask();
@@ -177,7 +175,7 @@ internal sealed class AnswerWriter(ServerOptions options, RequestCounters counte
             }
             if (!await next)
                 yield break;
-            yield return deltas.Current;
+            yield return steps.Current;
             silence.Restart();
         }
     }

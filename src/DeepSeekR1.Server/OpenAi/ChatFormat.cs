@@ -31,32 +31,32 @@ internal sealed class ChatFormat(string id, long created, AnswerOptions options,
     }
 
     /// <inheritdoc/>
-    public override void WriteChunk(Utf8JsonWriter json, TextGeneration generation, TextDelta delta)
+    public override void WriteChunk(Utf8JsonWriter json, TextGeneration generation, AnswerChunk chunk)
     {
         BeginChunk(json);
-        BeginChoice(json, delta.Choice);
+        BeginChoice(json, chunk.Choice);
         json.WriteStartObject(Names.Delta);
-        if (delta.Reasoning is not null)
-            Thought(json, delta.Reasoning);
-        if (delta.Content is not null)
-            json.WriteString(Names.Content, delta.Content);
+        if (chunk.Event is ThoughtText thought)
+            Thought(json, thought.Text);
+        if (chunk.Event is AnswerText answer)
+            json.WriteString(Names.Content, answer.Text);
         json.WriteEndObject();
         if (Options.Logprobs)
-            Logprobs(json, delta.Tokens);
-        FinishReason(json, delta.End);
+            Logprobs(json, chunk.Tokens);
+        FinishReason(json, chunk.Event as AnswerEnded);
         if (Options.ReturnTokenIds)
-            Integers(json, Names.TokenIds, delta.Tokens.Select(t => t.Id));
+            Integers(json, Names.TokenIds, chunk.Tokens.Select(t => t.Id));
         EndChoice(json);
         EndChunk(json, generation);
     }
 
     /// <inheritdoc/>
-    public override void WriteWhole(Utf8JsonWriter json, TextGeneration generation, IReadOnlyList<AnswerParts> parts)
+    public override void WriteWhole(Utf8JsonWriter json, TextGeneration generation, IReadOnlyList<WholeAnswer> answers)
     {
         Begin(json, Names.ChatCompletion);
         json.WriteStartArray(Names.Choices);
-        for (int i = 0; i < parts.Count; i++)
-            Choice(json, i, parts[i]);
+        for (int i = 0; i < answers.Count; i++)
+            Choice(json, i, answers[i]);
         json.WriteEndArray();
         json.WritePropertyName(Names.Usage);
         Usage(json, generation.Usage);
@@ -66,27 +66,28 @@ internal sealed class ChatFormat(string id, long created, AnswerOptions options,
         json.WriteEndObject();
     }
 
-    private void Choice(Utf8JsonWriter json, int index, AnswerParts parts)
+    private void Choice(Utf8JsonWriter json, int index, WholeAnswer whole)
     {
+        string thought = whole.Parts.Thought, answer = whole.Parts.Answer;
         json.WriteStartObject();
         json.WriteNumber(Names.Index, index);
         json.WriteStartObject(Names.Message);
         json.WriteString(Names.Role, Names.Assistant);
         // A thought that never closed has no answer: content is null, not "".
-        if (parts.Content.Length == 0 && parts.Reasoning.Length > 0)
+        if (answer.Length == 0 && thought.Length > 0)
             json.WriteNull(Names.Content);
         else
-            json.WriteString(Names.Content, parts.Content.ToString());
-        if (parts.Reasoning.Length > 0)
-            Thought(json, parts.Reasoning.ToString());
+            json.WriteString(Names.Content, answer);
+        if (thought.Length > 0)
+            Thought(json, thought);
         json.WriteEndObject();
         if (Options.Logprobs)
-            Logprobs(json, parts.Tokens);
+            Logprobs(json, whole.Tokens);
         else
             json.WriteNull(Names.Logprobs);
-        FinishReason(json, parts.End);
+        FinishReason(json, whole.Parts.End);
         if (Options.ReturnTokenIds)
-            Integers(json, Names.TokenIds, parts.Tokens.Select(t => t.Id));
+            Integers(json, Names.TokenIds, whole.Tokens.Select(t => t.Id));
         json.WriteEndObject();
     }
 

@@ -15,54 +15,53 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
     protected override JsonEncodedText ChunkObject => Names.TextCompletion;
 
     /// <inheritdoc/>
-    public override void WriteChunk(Utf8JsonWriter json, TextGeneration generation, TextDelta delta)
+    public override void WriteChunk(Utf8JsonWriter json, TextGeneration generation, AnswerChunk chunk)
     {
         BeginChunk(json);
         json.WriteStartArray(Names.Choices);
-        var part = new AnswerParts { End = delta.End, Prompt = delta.Choice / (generation.ChoiceCount / generation.Prompts.Count) };
-        part.Content.Append(delta.Content);
-        part.Tokens.AddRange(delta.Tokens);
-        Choice(json, delta.Choice, part, generation, withPrompt: _begun.Add(delta.Choice));
+        int prompt = chunk.Choice / (generation.ChoiceCount / generation.Prompts.Count);
+        string text = chunk.Event is AnswerText answer ? answer.Text : "";
+        Choice(json, generation, new Piece(chunk.Choice, prompt, text, chunk.Tokens, chunk.Event as AnswerEnded), withPrompt: _begun.Add(chunk.Choice));
         json.WriteEndArray();
         EndChunk(json, generation);
     }
 
     /// <inheritdoc/>
-    public override void WriteWhole(Utf8JsonWriter json, TextGeneration generation, IReadOnlyList<AnswerParts> parts)
+    public override void WriteWhole(Utf8JsonWriter json, TextGeneration generation, IReadOnlyList<WholeAnswer> answers)
     {
         BeginChunk(json);
         json.WriteStartArray(Names.Choices);
-        for (int i = 0; i < parts.Count; i++)
-            Choice(json, i, parts[i], generation, withPrompt: true);
+        for (int i = 0; i < answers.Count; i++)
+            Choice(json, generation, new Piece(i, answers[i].Prompt, answers[i].Parts.Answer, answers[i].Tokens, answers[i].Parts.End), withPrompt: true);
         json.WriteEndArray();
         json.WritePropertyName(Names.Usage);
         Usage(json, generation.Usage);
         json.WriteEndObject();
     }
 
-    private void Choice(Utf8JsonWriter json, int index, AnswerParts part, TextGeneration generation, bool withPrompt)
+    private void Choice(Utf8JsonWriter json, TextGeneration generation, Piece piece, bool withPrompt)
     {
-        string? echo = withPrompt ? Echo(part.Prompt) : null;
+        string? echo = withPrompt ? Echo(piece.Prompt) : null;
         json.WriteStartObject();
-        json.WriteNumber(Names.Index, index);
-        json.WriteString(Names.Text, echo + part.Content);
+        json.WriteNumber(Names.Index, piece.Index);
+        json.WriteString(Names.Text, echo + piece.Text);
         if (Options.Logprobs)
         {
-            if (!_positions.TryGetValue(index, out var position))
-                _positions[index] = position = new TextPosition(Engine.Detokenizer(Options.SkipSpecialTokens));
-            Logprobs(json, echo is null ? part.Tokens : [.. Prompt(generation, part.Prompt), .. part.Tokens], echo is not null,
-                [.. echo is null ? [] : PromptOffsets(generation.Prompts[part.Prompt], echo, position), .. part.Tokens.Select(t => position.Next(t.Id))]);
+            if (!_positions.TryGetValue(piece.Index, out var position))
+                _positions[piece.Index] = position = new TextPosition(Engine.Detokenizer(Options.SkipSpecialTokens));
+            Logprobs(json, [.. echo is null ? [] : Prompt(generation, piece.Prompt), .. piece.Tokens], echo is not null,
+                [.. echo is null ? [] : PromptOffsets(generation.Prompts[piece.Prompt], echo, position), .. piece.Tokens.Select(t => position.Next(t.Id))]);
         }
         else
             json.WriteNull(Names.Logprobs);
-        FinishReason(json, part.End);
+        FinishReason(json, piece.End);
         if (withPrompt)
-            PromptScores(json, generation, part.Prompt);
+            PromptScores(json, generation, piece.Prompt);
         if (Options.ReturnTokenIds)
         {
-            Integers(json, Names.TokenIds, part.Tokens.Select(t => t.Id));
+            Integers(json, Names.TokenIds, piece.Tokens.Select(t => t.Id));
             if (withPrompt)
-                Integers(json, Names.PromptTokenIds, generation.Prompts[part.Prompt]);
+                Integers(json, Names.PromptTokenIds, generation.Prompts[piece.Prompt]);
         }
         json.WriteEndObject();
     }
@@ -146,4 +145,7 @@ internal sealed class CompletionFormat(string id, long created, AnswerOptions op
         /// <summary>Code points of a text.</summary>
         public static int Length(string text) => text.Count(c => !char.IsLowSurrogate(c));
     }
+
+    /// <summary>An answer, or what a chunk has of it.</summary>
+    private readonly record struct Piece(int Index, int Prompt, string Text, IReadOnlyList<GeneratedToken> Tokens, AnswerEnded? End);
 }

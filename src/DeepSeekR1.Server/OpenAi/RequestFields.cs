@@ -179,7 +179,7 @@ internal static class RequestFields
     public static readonly IntegerField TopLogprobs = new("top_logprobs", "Number of best alternatives per token; needs logprobs.", 0, 20) { Default = _ => 0 };
 
     public static readonly ChoiceField<ReasoningFormat?> Format = new(
-        "reasoning_format", "separate: thought in reasoning_content; inline: <think> thought </think> inside content.", ["separate", "inline"],
+        "reasoning_format", $"separate: thought in reasoning_content; inline: {Dialect.ThinkOpen} thought {Dialect.ThinkClose} inside content.", ["separate", "inline"],
         "separate or inline (also auto, deepseek = separate, none = inline)", ThinkingMapper.TryFormat)
     {
         Default = d => d.Options.ReasoningFormat == ReasoningFormat.Inline ? "inline" : "separate",
@@ -206,7 +206,7 @@ internal static class RequestFields
 
     public static readonly ChoiceField<int?> ReasoningEffort = new(
         "reasoning_effort", "none: empty thought; minimal: 256 tokens of thought; low: 1024; medium, high, xhigh, max: no limit.",
-        ["none", "minimal", "low", "medium", "high", "xhigh", "max"], "none, minimal, low, medium, high, xhigh or max", ThinkingMapper.TryEffort)
+        [.. Dialect.R1.Efforts.Keys], "none, minimal, low, medium, high, xhigh or max", ThinkingMapper.TryEffort)
     {
         Default = _ => "medium",
     };

@@ -51,17 +51,7 @@ internal static class ThinkingMapper
     }
 
     /// <summary>Tokens of thought that a word of <c>reasoning_effort</c> means; null is no limit.</summary>
-    public static bool TryEffort(string word, out int? budget)
-    {
-        budget = word switch
-        {
-            "none" => 0,
-            "minimal" => 256,
-            "low" => 1024,
-            _ => null,
-        };
-        return budget is not null || word is "medium" or "high" or "xhigh" or "max";
-    }
+    public static bool TryEffort(string word, out int? budget) => Dialect.R1.Efforts.TryGetValue(word, out budget);
 
     private static ReasoningFormat Format(RequestBody body, ReasoningFormat byDefault)
     {

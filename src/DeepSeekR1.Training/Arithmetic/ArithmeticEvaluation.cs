@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
 using DeepSeekR1.Engine;
+using DeepSeekR1.Text;
 using DeepSeekR1.Training.Grpo;
 
 namespace DeepSeekR1.Training.Arithmetic;
@@ -22,7 +23,7 @@ public sealed record SplitResult(string Split, int Count, double Correct, double
 /// <summary>Runs the held-out sets through the serving engine and grades by the generator's own answers.</summary>
 public static partial class ArithmeticEvaluation
 {
-    private const string Close = "</think>";
+    private const string Close = Dialect.ThinkClose;
 
     /// <summary>Runs sets, greedy or sampled.</summary>
     /// <param name="engine">The engine.</param>

@@ -72,13 +72,13 @@ public sealed class RunningStreamTests : IDisposable
         {
             Assert.Equal(expected[i], answers[i].Texts);
             Assert.All(answers[i].Texts, text => Assert.DoesNotContain(stops[i], text, StringComparison.Ordinal));
-            Assert.Equal(AnswerEnd.Stop, answers[i].Ends[1]);
+            Assert.Equal(new AnswerEnded(EndReason.Stop, StopString: stops[i]), answers[i].Ends[1]);
 
-            // Each token is in one delta: neither repeated nor lost on the way.
+            // Each token is in one step: neither repeated nor lost on the way.
             Assert.Equal(answers[i].Usage.CompletionTokens, answers[i].Tokens.Sum());
         }
 
-        Assert.Contains(answers, a => a.Ends.Contains(AnswerEnd.Length));
+        Assert.Contains(answers, a => a.Ends.Contains(new AnswerEnded(EndReason.Length)));
         Assert.True(engine.Snapshot().Preemptions > Requests, "the cache was never full");
         Assert.Equal(0, engine.Snapshot().BlocksUsed);
     }
@@ -124,18 +124,18 @@ public sealed class RunningStreamTests : IDisposable
     private static async Task<Answer> ReadAsync(TextGeneration generation)
     {
         var texts = new string[generation.ChoiceCount];
-        var (ends, tokens) = (new AnswerEnd?[texts.Length], new int[texts.Length]);
-        await foreach (var delta in generation.ReadAsync())
+        var (ends, tokens) = (new AnswerEnded?[texts.Length], new int[texts.Length]);
+        await foreach (var step in generation.ReadAsync())
         {
-            texts[delta.Choice] += delta.Content;
-            tokens[delta.Choice] += delta.Tokens.Count;
-            ends[delta.Choice] ??= delta.End;
+            texts[step.Choice] += string.Concat(step.Events.OfType<AnswerText>().Select(e => e.Text));
+            tokens[step.Choice] += step.Tokens.Count;
+            ends[step.Choice] ??= step.End;
         }
 
         return new Answer([.. texts], ends, tokens, generation.Usage);
     }
 
-    private sealed record Answer(List<string> Texts, AnswerEnd?[] Ends, int[] Tokens, TokenUsage Usage);
+    private sealed record Answer(List<string> Texts, AnswerEnded?[] Ends, int[] Tokens, TokenUsage Usage);
 
     /// <summary>Allows everything and tells the output's length; asked on the engine's thread before every token.</summary>
     private sealed class Spy(Action<int> seen) : ListGuide

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using DeepSeekR1.Evaluation.Grading;
+using DeepSeekR1.Text;
 
 namespace DeepSeekR1.Training.Grpo.Rewards;
 
@@ -18,9 +19,9 @@ internal static class AnswerRewards
     /// <summary>As accuracy, on the text after the last end of thought, however many there are; 0 without one.</summary>
     internal static RewardFunction ReasoningAccuracy(RewardSettings settings) => group => ByGold(group, (gold, completion) =>
     {
-        int close = completion.Text.LastIndexOf("</think>", StringComparison.Ordinal);
-        string answer = close < 0 ? "" : completion.Text[(close + "</think>".Length)..];
-        return !answer.Contains("<think>", StringComparison.Ordinal) && Short(MathGrader.Extract(answer, AnswerTemplate.Plain, GraderProfile.Strict)) is { } found && MathGrader.IsEquivalent(gold, found, GraderProfile.Strict);
+        int close = completion.Text.LastIndexOf(Dialect.ThinkClose, StringComparison.Ordinal);
+        string answer = close < 0 ? "" : completion.Text[(close + Dialect.ThinkClose.Length)..];
+        return !answer.Contains(Dialect.ThinkOpen, StringComparison.Ordinal) && Short(MathGrader.Extract(answer, AnswerTemplate.Plain, GraderProfile.Strict)) is { } found && MathGrader.IsEquivalent(gold, found, GraderProfile.Strict);
     });
 
     /// <summary>1 if the answer is this very integer in plain digits; null where the gold is none.</summary>
@@ -62,8 +63,8 @@ internal static class AnswerRewards
     {
         if (settings.Template == AnswerTemplate.Plain)
             return completion.Text;
-        string[] parts = completion.Text.Split("</think>");
-        return parts.Length == 2 && !parts[1].Contains("<think>", StringComparison.Ordinal) ? parts[1] : null;
+        string[] parts = completion.Text.Split(Dialect.ThinkClose);
+        return parts.Length == 2 && !parts[1].Contains(Dialect.ThinkOpen, StringComparison.Ordinal) ? parts[1] : null;
     }
 
     private static string? Answer(Completion completion, RewardSettings settings) => Short(MathGrader.Extract(completion.Text, settings.Template, GraderProfile.Strict));

@@ -1,12 +1,13 @@
 using System.Text.RegularExpressions;
 using DeepSeekR1.Evaluation.Grading;
+using DeepSeekR1.Text;
 
 namespace DeepSeekR1.Training.Grpo.Rewards;
 
 /// <summary>Rewards for the form of a completion. A thought that the prompt has opened counts as opened by the model.</summary>
 internal static partial class TextRewards
 {
-    private static readonly string[] Tags = ["<think>", "</think>", "<answer>", "</answer>"];
+    private static readonly string[] Tags = [Dialect.ThinkOpen, Dialect.ThinkClose, "<answer>", "</answer>"];
 
     /// <summary>1 if the whole completion is the template's form: of R1-Zero thoughts and answer in their tags, of R1 thoughts and a text with a box.</summary>
     internal static RewardFunction Format(RewardSettings settings)
@@ -15,13 +16,13 @@ internal static partial class TextRewards
     /// <summary>1 if the completion begins with its only thought, closes it once and an answer of some text follows; with TRL the answer may be empty.</summary>
     internal static RewardFunction ThinkFormat(RewardSettings settings) => Each((text, completion) =>
     {
-        bool once = Count(text, "<think>") == 1 && Count(text, "</think>") == 1 && text.StartsWith("<think>", StringComparison.Ordinal);
-        return once && !completion.IsTruncated && !string.IsNullOrWhiteSpace(text[(text.IndexOf("</think>", StringComparison.Ordinal) + "</think>".Length)..]) ? 1 : 0;
+        bool once = Count(text, Dialect.ThinkOpen) == 1 && Count(text, Dialect.ThinkClose) == 1 && text.StartsWith(Dialect.ThinkOpen, StringComparison.Ordinal);
+        return once && !completion.IsTruncated && !string.IsNullOrWhiteSpace(text[(text.IndexOf(Dialect.ThinkClose, StringComparison.Ordinal) + Dialect.ThinkClose.Length)..]) ? 1 : 0;
     });
 
     /// <summary>A quarter for each of R1-Zero's four tags that stands there exactly once with its line break.</summary>
     internal static RewardFunction TagCount(RewardSettings settings) => Each((text, _)
-        => 0.25 * ((string[])["<think>\n", "\n</think>\n", "\n<answer>\n", "\n</answer>"]).Count(tag => Count(text, tag) == 1 && Count(text, tag.Trim()) == 1));
+        => 0.25 * ((string[])[Dialect.ThinkOpen + "\n", "\n" + Dialect.ThinkClose + "\n", "\n<answer>\n", "\n</answer>"]).Count(tag => Count(text, tag) == 1 && Count(text, tag.Trim()) == 1));
 
     /// <summary>min(1, marks of steps / 3). Rewards keywords, so a model learns to write keywords: use it only to show that.</summary>
     internal static RewardFunction ReasoningSteps(RewardSettings settings) => Each((text, _) => Math.Min(1, StepMarks().Count(text) / 3.0));
@@ -39,10 +40,10 @@ internal static partial class TextRewards
 
     private static double? Consistency(string text, string language)
     {
-        int open = text.IndexOf("<think>", StringComparison.Ordinal), close = text.IndexOf("</think>", StringComparison.Ordinal);
-        if (open < 0 || close < open || string.IsNullOrWhiteSpace(text[(open + "<think>".Length)..close]))
+        int open = text.IndexOf(Dialect.ThinkOpen, StringComparison.Ordinal), close = text.IndexOf(Dialect.ThinkClose, StringComparison.Ordinal);
+        if (open < 0 || close < open || string.IsNullOrWhiteSpace(text[(open + Dialect.ThinkOpen.Length)..close]))
             return 0;
-        string thought = Commands().Replace(text[(open + "<think>".Length)..close], " ");
+        string thought = Commands().Replace(text[(open + Dialect.ThinkOpen.Length)..close], " ");
         int chinese = Han().Count(thought), latin = LatinWords().Count(thought), words = chinese + OtherWords().Count(Han().Replace(thought, " "));
         return words == 0 ? null : (language == "zh" ? chinese : latin) / (double)words;
     }
@@ -50,7 +51,7 @@ internal static partial class TextRewards
     private static RewardFunction Each(Func<string, Completion, double> score) => group => [.. group.Completions.Select(c => (double?)score(Whole(c, group), c))];
 
     /// <summary>The completion with the opening tag that the prompt ends with.</summary>
-    private static string Whole(Completion completion, RewardGroup group) => group.ThinkPrefilled ? "<think>\n" + completion.Text.TrimStart('\n') : completion.Text;
+    private static string Whole(Completion completion, RewardGroup group) => group.ThinkPrefilled ? Dialect.R1.Opening + completion.Text.TrimStart('\n') : completion.Text;
 
     private static int Count(string text, string part)
     {
@@ -60,7 +61,7 @@ internal static partial class TextRewards
         return count;
     }
 
-    [GeneratedRegex(@"\A<think>\n.*?\n</think>\n<answer>\n.*?\n</answer>\z", RegexOptions.Singleline)]
+    [GeneratedRegex(@"\A" + Dialect.ThinkOpen + @"\n.*?\n" + Dialect.ThinkClose + @"\n<answer>\n.*?\n</answer>\z", RegexOptions.Singleline)]
     private static partial Regex ZeroForm();
 
     [GeneratedRegex(@"(Step \d+:|^\d+\.|\n-|\n\*|First,|Second,|Next,|Finally,)", RegexOptions.Multiline)]

@@ -2,16 +2,6 @@ using DeepSeekR1.Engine;
 
 namespace DeepSeekR1.Text;
 
-/// <summary>Why an answer ended.</summary>
-public enum AnswerEnd
-{
-    /// <summary>A stop token or a stop string.</summary>
-    Stop,
-
-    /// <summary>The token limit or the end of the context.</summary>
-    Length,
-}
-
 /// <summary>One generated token as clients may see it.</summary>
 /// <param name="Id">Token id.</param>
 /// <param name="Logprob">Natural-log probability; null unless asked for.</param>
@@ -19,20 +9,17 @@ public enum AnswerEnd
 public readonly record struct GeneratedToken(int Id, float? Logprob, IReadOnlyList<TokenLogprob>? TopLogprobs);
 
 /// <summary>
-/// What one step added to one answer. Every generated token appears in exactly one delta of its answer, in order, also when
+/// What one step added to one answer. Every generated token appears in exactly one step of its answer, in order, also when
 /// its text is held back, hidden or empty.
 /// </summary>
 /// <param name="Choice">Index of the answer: prompt index times n plus sample index.</param>
-/// <param name="Reasoning">New thought text; null when there is none.</param>
-/// <param name="Content">New answer text; null when there is none.</param>
-/// <param name="Tokens">Tokens that arrived since the last delta of this answer.</param>
-/// <param name="End">Set in the last delta, which carries no text.</param>
-public sealed record TextDelta(
-    int Choice,
-    string? Reasoning,
-    string? Content,
-    IReadOnlyList<GeneratedToken> Tokens,
-    AnswerEnd? End = null);
+/// <param name="Events">What came, in order; texts of one kind are one event. The end comes in a step without text.</param>
+/// <param name="Tokens">Tokens that arrived since the last step of this answer.</param>
+public sealed record OutputStep(int Choice, IReadOnlyList<OutputEvent> Events, IReadOnlyList<GeneratedToken> Tokens)
+{
+    /// <summary>How the answer ended; null while it runs.</summary>
+    public AnswerEnded? End => Events.Count > 0 ? Events[^1] as AnswerEnded : null;
+}
 
 /// <summary>Token counts of a request so far.</summary>
 /// <param name="PromptTokens">Prompt tokens, each prompt counted once.</param>

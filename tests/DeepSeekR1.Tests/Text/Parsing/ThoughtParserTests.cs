@@ -6,7 +6,7 @@ using Xunit;
 namespace DeepSeekR1.Tests.Text.Parsing;
 
 /// <summary>The cases that reasoning parsers of the field got wrong, and a property test over random cuts into tokens.</summary>
-public sealed class ReasoningParserTests
+public sealed class ThoughtParserTests
 {
     private const int Open = 1;
     private const int Close = 2;
@@ -54,10 +54,10 @@ public sealed class ReasoningParserTests
     public void Append_TagsByText_SplitsThoughtFromAnswer(
         bool startsInReasoning, string chunks, string reasoning, string content, int tokens)
     {
-        var parser = new ReasoningParser(startsInReasoning, null, null, ToolMarker);
-        var pieces = Feed(parser, chunks.Split('|').Select(chunk => (100, chunk)));
-        Assert.Equal((reasoning, content, tokens), Outcome(parser, pieces));
-        Assert.DoesNotContain(pieces, piece => piece.Text.Length == 0);
+        var parser = new ThoughtParser(Dialect.R1, startsInReasoning);
+        var events = Feed(parser, chunks.Split('|').Select(chunk => (100, chunk)));
+        Assert.Equal((reasoning, content, tokens), Outcome(parser, events));
+        Assert.DoesNotContain(events, e => e is AnswerText { Text.Length: 0 });
     }
 
     [Fact]
@@ -72,10 +72,11 @@ public sealed class ReasoningParserTests
     public void Append_TagsById_StreamsAtOnce()
     {
         var parser = ById(startsInReasoning: true);
-        Assert.Equal([new OutputPiece(OutputKind.Reasoning, "<")], parser.Append(9, "<"));
-        Assert.Empty(parser.Append(Close, "</think>"));
-        Assert.False(parser.InReasoning);
-        Assert.Equal([new OutputPiece(OutputKind.Content, "<think>")], parser.Append(Open, "<think>"));
+        parser.Begin([]);
+        Assert.Equal([new ThoughtText("<")], Append(parser, 9, "<"));
+        Assert.Equal([new ThoughtText("", Closed: true)], Append(parser, Close, "</think>"));
+        Assert.False(parser.IsInside);
+        Assert.Equal([new AnswerText("<think>")], Append(parser, Open, "<think>"));
     }
 
     [Fact]
@@ -90,8 +91,8 @@ public sealed class ReasoningParserTests
     public void Append_TagsById_TextBesideTheTag_GoesToItsSide()
     {
         var parser = ById(startsInReasoning: true);
-        var pieces = parser.Append(Close, "\ufffd</think>x");
-        Assert.Equal([new OutputPiece(OutputKind.Reasoning, "\ufffd"), new OutputPiece(OutputKind.Content, "x")], pieces);
+        parser.Begin([]);
+        Assert.Equal([new ThoughtText("\ufffd"), new ThoughtText("", Closed: true), new AnswerText("x")], Append(parser, Close, "\ufffd</think>x"));
     }
 
     [Fact]
@@ -108,7 +109,7 @@ public sealed class ReasoningParserTests
         var parser = ById(startsInReasoning: true);
         var pieces = Feed(parser, [(9, "t"), (Tool, ToolMarker), (9, "call")]);
         Assert.Equal(("t", ToolMarker + "call", 1), Outcome(parser, pieces));
-        Assert.False(parser.CloseTagGenerated);
+        Assert.Equal([new ThoughtText("t"), new ThoughtText("", Closed: true), new AnswerText(ToolMarker)], pieces.Where(e => !e.IsMark || e is ThoughtText { Closed: true }).Take(3));
     }
 
     [Fact]
@@ -135,25 +136,49 @@ public sealed class ReasoningParserTests
         var parser = ById(startsInReasoning: true);
         var pieces = Feed(parser, [(9, "one two"), (9, "")]);
         Assert.Equal(("one two", "", 2), Outcome(parser, pieces));
-        Assert.True(parser.InReasoning);
+        Assert.True(parser.IsInside);
+        Assert.DoesNotContain(pieces, e => e is ThoughtText { Closed: true });
     }
 
     [Fact]
-    public void Finish_TailOfDetokenizer_BelongsToTheOpenPart()
+    public void Append_TailOfDetokenizer_BelongsToTheOpenPart()
     {
         var parser = ById(startsInReasoning: true);
-        parser.Append(9, "a");
-        Assert.Equal([new OutputPiece(OutputKind.Reasoning, "\ufffd")], parser.Finish("\ufffd"));
+        Append(parser, 9, "a");
+        Assert.Equal([new ThoughtText("\ufffd")], Append(parser, OutputPiece.NoToken, "\ufffd"));
+        Assert.Equal(1, parser.Tokens);
     }
 
     [Fact]
-    public void OpenTagGenerated_FromPromptOrModel_TellsThemApart()
+    public void Marks_FromPromptOrModel_SayWhereTheThoughtBeginsAndEnds()
     {
-        ReasoningParser fromPrompt = ById(startsInReasoning: true), fromModel = ById(startsInReasoning: false);
-        Feed(fromPrompt, [(9, "t"), (Close, "</think>")]);
-        Feed(fromModel, [(Open, "<think>"), (9, "t")]);
-        Assert.Equal((false, true), (fromPrompt.OpenTagGenerated, fromPrompt.CloseTagGenerated));
-        Assert.Equal((true, false), (fromModel.OpenTagGenerated, fromModel.CloseTagGenerated));
+        ThoughtParser fromPrompt = ById(startsInReasoning: true), fromModel = ById(startsInReasoning: false);
+        Assert.Equal([new ThoughtText(""), new ThoughtText("t"), new ThoughtText("", Closed: true)], Feed(fromPrompt, [(9, "t"), (Close, "</think>")]));
+        var output = new List<OutputPiece>();
+        fromModel.Begin(output);
+        Assert.Empty(output);
+        Assert.Equal([new ThoughtText(""), new ThoughtText("t")], Feed(fromModel, [(Open, "<think>"), (9, "t")]));
+    }
+
+    [Fact]
+    public void Append_TagThatAStopStringCut_IsNotTold()
+    {
+        var parser = ById(startsInReasoning: false);
+        var output = new List<OutputPiece>();
+        parser.Append(new OutputPiece(new AnswerText(""), Open, IsCut: true), output);
+        parser.Finish(output);
+        Assert.DoesNotContain(output, piece => piece.Event.IsMark);
+        Assert.Equal(1, parser.Tokens);
+    }
+
+    [Fact]
+    public void Append_Pieces_KeepTheTokenThatMadeThemCertain()
+    {
+        var parser = ById(startsInReasoning: true);
+        var output = new List<OutputPiece>();
+        foreach (var (id, text) in ((int, string)[])[(9, "t"), (Tool, ToolMarker), (8, "x")])
+            parser.Append(new OutputPiece(new AnswerText(text), id), output);
+        Assert.Equal([(9, "t"), (Tool, ToolMarker), (8, "x")], output.Where(p => !p.Event.IsMark).Select(p => (p.Token, TextOf(p.Event))));
     }
 
     [Fact]
@@ -161,27 +186,12 @@ public sealed class ReasoningParserTests
     {
         // n > 1: one parser per choice, fed in turns.
         var choices = new[] { ById(startsInReasoning: true), ById(startsInReasoning: true) };
-        choices[0].Append(Close, "</think>");
-        Assert.Equal([new OutputPiece(OutputKind.Reasoning, "t")], choices[1].Append(9, "t"));
-        Assert.Equal([new OutputPiece(OutputKind.Content, "x")], choices[0].Append(9, "x"));
+        foreach (var choice in choices)
+            choice.Begin([]);
+        Append(choices[0], Close, "</think>");
+        Assert.Equal([new ThoughtText("t")], Append(choices[1], 9, "t"));
+        Assert.Equal([new AnswerText("x")], Append(choices[0], 9, "x"));
     }
-
-    [Theory]
-    [InlineData("<\uff5cAssistant\uff5c><think>\n", false, true)]
-    [InlineData("<\uff5cAssistant\uff5c>", false, false)]
-    [InlineData("<think>\n\n</think>\n\n", false, false)]
-    [InlineData("</think>a<think>", false, true)]
-    // The tag of a user opens nothing.
-    [InlineData("<think>", true, false)]
-    public void StartsInReasoning_LastTagOfTemplateText_Decides(string text, bool fromMessage, bool expected) =>
-        Assert.Equal(expected, ReasoningParser.StartsInReasoning([new TextSegment("x", false), new TextSegment(text, fromMessage)]));
-
-    [Fact]
-    public void StartsInReasoning_PrefillInMidThought_IsOpen() => Assert.True(ReasoningParser.StartsInReasoning(
-    [
-        new TextSegment("a</think>", false), new TextSegment("q</think>", true),
-        new TextSegment("<think>", false), new TextSegment("so far", true),
-    ]));
 
     [Fact]
     public void Append_AnyCutIntoTokens_GivesTheSameText()
@@ -200,13 +210,12 @@ public sealed class ReasoningParserTests
     private static void CheckAgainstModel(string text, bool startsInReasoning, int[] cuts)
     {
         var (reasoning, content, thoughtEnd) = Model(text, startsInReasoning);
-        var parser = new ReasoningParser(startsInReasoning, null, null, ToolMarker);
+        var parser = new ThoughtParser(Dialect.R1, startsInReasoning);
         var places = cuts.Select(cut => cut % (text.Length + 1)).Append(0).Append(text.Length).Distinct().Order().ToArray();
         var chunks = places.Zip(places.Skip(1), (from, to) => (From: from, Text: text[from..to])).ToList();
         var pieces = Feed(parser, chunks.Select(chunk => (100, chunk.Text)));
-        Assert.Equal(reasoning, Join(pieces, OutputKind.Reasoning));
-        Assert.Equal(content, Join(pieces, OutputKind.Content));
-        Assert.Equal(chunks.Count(chunk => chunk.From < thoughtEnd), parser.ReasoningTokens);
+        Assert.Equal((reasoning, content, chunks.Count(chunk => chunk.From < thoughtEnd)), Outcome(parser, pieces));
+        CheckOrder(pieces);
     }
 
     private static (string Reasoning, string Content, int ThoughtEnd) Model(string text, bool startsInReasoning)
@@ -214,35 +223,59 @@ public sealed class ReasoningParserTests
         string blank = "";
         var start = 0;
         var isOpen = startsInReasoning;
-        while (text[start..].TrimStart() is var rest && rest.StartsWith(ReasoningParser.OpenTag, StringComparison.Ordinal))
+        while (text[start..].TrimStart() is var rest && rest.StartsWith(Dialect.ThinkOpen, StringComparison.Ordinal))
         {
             isOpen = true;
             blank += text[start..^rest.Length];
-            start = text.Length - rest.Length + ReasoningParser.OpenTag.Length;
+            start = text.Length - rest.Length + Dialect.ThinkOpen.Length;
         }
         if (!isOpen)
             return ("", text, 0);
-        var close = text.IndexOf(ReasoningParser.CloseTag, start, StringComparison.Ordinal);
+        var close = text.IndexOf(Dialect.ThinkClose, start, StringComparison.Ordinal);
         var tool = text.IndexOf(ToolMarker, start, StringComparison.Ordinal);
         if (close < 0 && tool < 0)
             return (blank + text[start..], "", text.Length);
         return tool >= 0 && (close < 0 || tool < close)
             ? (blank + text[start..tool], text[tool..], tool)
-            : (blank + text[start..close], text[(close + ReasoningParser.CloseTag.Length)..], close + ReasoningParser.CloseTag.Length);
+            : (blank + text[start..close], text[(close + Dialect.ThinkClose.Length)..], close + Dialect.ThinkClose.Length);
     }
 
-    private static ReasoningParser ById(bool startsInReasoning) => new(startsInReasoning, Open, Close, ToolMarker, Tool);
-
-    private static List<OutputPiece> Feed(ReasoningParser parser, IEnumerable<(int Id, string Text)> tokens)
+    // Thought, then once its end, then the answer.
+    private static void CheckOrder(List<OutputEvent> events)
     {
-        List<OutputPiece> pieces = [.. tokens.SelectMany(token => parser.Append(token.Id, token.Text)).ToList()];
-        pieces.AddRange(parser.Finish());
-        return pieces;
+        var order = events.Select(e => e switch { ThoughtText { Closed: true } => 1, ThoughtText => 0, _ => 2 }).ToList();
+        Assert.Equal(order.Order(), order);
+        Assert.True(order.Count(kind => kind == 1) <= 1);
     }
 
-    private static (string Reasoning, string Content, int ReasoningTokens) Outcome(ReasoningParser parser, List<OutputPiece> pieces) =>
-        (Join(pieces, OutputKind.Reasoning), Join(pieces, OutputKind.Content), parser.ReasoningTokens);
+    private static ThoughtParser ById(bool startsInReasoning) => new(
+        Dialect.R1 with
+        {
+            Open = new DialectTag(Dialect.ThinkOpen, Open),
+            Close = new DialectTag(Dialect.ThinkClose, Close),
+            ToolCalls = new DialectTag(ToolMarker, Tool),
+        },
+        startsInReasoning);
 
-    private static string Join(List<OutputPiece> pieces, OutputKind kind) =>
-        string.Concat(pieces.Where(piece => piece.Kind == kind).Select(piece => piece.Text));
+    private static List<OutputEvent> Feed(ThoughtParser parser, IEnumerable<(int Id, string Text)> tokens)
+    {
+        var output = new List<OutputPiece>();
+        parser.Begin(output);
+        foreach (var (id, text) in tokens)
+            parser.Append(new OutputPiece(new AnswerText(text), id), output);
+        parser.Finish(output);
+        return [.. output.Select(piece => piece.Event)];
+    }
+
+    private static OutputEvent[] Append(ThoughtParser parser, int id, string text)
+    {
+        var output = new List<OutputPiece>();
+        parser.Append(new OutputPiece(new AnswerText(text), id), output);
+        return [.. output.Select(piece => piece.Event)];
+    }
+
+    private static (string Reasoning, string Content, int ReasoningTokens) Outcome(ThoughtParser parser, List<OutputEvent> events) =>
+        (string.Concat(events.OfType<ThoughtText>().Select(TextOf)), string.Concat(events.OfType<AnswerText>().Select(TextOf)), parser.Tokens);
+
+    private static string TextOf(OutputEvent e) => e is ThoughtText thought ? thought.Text : ((AnswerText)e).Text;
 }
