@@ -22,7 +22,8 @@ internal static class BenchCommand
         {
             var speed = await EngineBench.SpeedAsync(engine, options.PromptTokens, Math.Max(2, options.OutputTokens), options.Streams);
             state.First ??= speed;
-            return [Text(speed.PrefillTokensPerSecond, "0.0"), Text(speed.DecodeTokensPerSecond, "0.00"), Text(speed.DecodeTokensPerSecond / ((SpeedResult)state.First).DecodeTokensPerSecond, "0.00")];
+            return [Text(speed.PrefillTokensPerSecond, "0.0"), Text(speed.DecodeTokensPerSecond, "0.00"),
+                Text(speed.DecodeTokensPerSecond / ((SpeedResult)state.First).DecodeTokensPerSecond, "0.00")];
         });
 
     private static Command Perplexity() => Create(
@@ -35,7 +36,8 @@ internal static class BenchCommand
             var result = await EngineBench.PerplexityAsync(engine, ids);
             var first = (PerplexityResult)(state.First ??= result);
             double same = result.Best.Zip(first.Best).Count(pair => pair.First == pair.Second) / (double)result.Best.Count;
-            return [ids.Length.ToString(CultureInfo.InvariantCulture), Text(result.Perplexity, "0.000"), Text(result.Perplexity / first.Perplexity, "0.0000"), Text(100 * same, "0.0") + " %"];
+            return [ids.Length.ToString(CultureInfo.InvariantCulture), Text(result.Perplexity, "0.000"), Text(result.Perplexity / first.Perplexity, "0.0000"),
+                Text(100 * same, "0.0") + " %"];
         });
 
     private static Command Create(

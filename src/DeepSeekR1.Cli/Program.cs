@@ -29,7 +29,8 @@ namespace DeepSeekR1.Cli
         /// <summary>Runs a command line.</summary>
         public static async Task<int> RunAsync(string[] args)
         {
-            var root = new RootCommand("deepseek-r1: a native inference server for DeepSeek-R1-family models") { ServeCommand.Create(), ChatCommand.Create(), PlanCommand.Create(), QuantizeCommand.Create(), BenchCommand.Create(), EvalCommand.Create(), TrainCommand.Create() };
+            var root = new RootCommand("deepseek-r1: a native inference server for DeepSeek-R1-family models") { ServeCommand.Create(), ChatCommand.Create(),
+                PlanCommand.Create(), QuantizeCommand.Create(), BenchCommand.Create(), EvalCommand.Create(), TrainCommand.Create() };
             if ((UnknownCommand(root, args) ?? UnknownOption(root, args)) is { } unknown)
                 return Fail(ExitCodes.Usage, unknown);
             var parsed = root.Parse(args.Length == 0 ? ["--help"] : args);

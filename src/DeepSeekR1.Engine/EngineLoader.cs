@@ -135,7 +135,8 @@ internal sealed class EngineLoader(EngineOptions options, IProgress<LoadProgress
         bool dynamic = options.ActivationScheme == "dynamic";
         var kernels = cpu ? CpuKernels.CreateOrReference(dynamic) : new TorchKernels { DynamicActivations = dynamic };
         IReadOnlyList<Communicator> members = options.TensorParallelSize == 1 ? [new SingleRank()] : group.Members();
-        return [.. members.Select(m => new RankContext(m, options.WrapKernels?.Invoke(m.Rank, kernels) ?? kernels, device, type) { ExpertParallel = options.EnableExpertParallel })];
+        return [.. members.Select(m => new RankContext(m, options.WrapKernels?.Invoke(m.Rank, kernels) ?? kernels, device,
+            type) { ExpertParallel = options.EnableExpertParallel })];
     }
 
     private Device ChooseDevice()

@@ -118,7 +118,8 @@ public sealed class LlmEngine : IAsyncDisposable
             _requests.End(sequence, late);
         else if (_stop)
             _requests.End(sequence, new CapacityException("The server is shutting down.", closing: true));
-        return new GenerationStream(channel.Reader, () => Post(() => _requests.Cancel(sequence)), () => Post(() => _requests.Complete(sequence)), change => AdjustAsync(sequence, change));
+        return new GenerationStream(channel.Reader, () => Post(() => _requests.Cancel(sequence)), () => Post(() => _requests.Complete(sequence)),
+            change => AdjustAsync(sequence, change));
     }
 
     private async Task<bool> AdjustAsync(Sequence sequence, Func<ITokenGuide, bool> change)

@@ -51,7 +51,8 @@ public sealed class EngineModel(ChatEngine engine) : IEvalModel
         {
             Id = "eval",
             Messages = [new ChatMessage("user", prompt)],
-            Settings = new GenerationSettings { Temperature = (float)sampling.Temperature, TopP = (float)sampling.TopP, DefaultMaxTokens = sampling.MaxTokens ?? DefaultMaxTokens, Seed = seed },
+            Settings = new GenerationSettings { Temperature = (float)sampling.Temperature, TopP = (float)sampling.TopP,
+                DefaultMaxTokens = sampling.MaxTokens ?? DefaultMaxTokens, Seed = seed },
         });
         var parts = new OutputParts();
         try
@@ -137,7 +138,8 @@ public sealed class HttpModel(HttpClient client, Uri baseUrl, string? model, str
             var choice = document.RootElement.GetProperty("choices")[0];
             var message = choice.GetProperty("message");
             string reasoning = Text(message, "reasoning_content") ?? Text(message, "reasoning") ?? "";
-            int tokens = document.RootElement.TryGetProperty("usage", out var usage) && usage.ValueKind == JsonValueKind.Object && usage.TryGetProperty("completion_tokens", out var count) && count.TryGetInt32(out int number) ? number : 0;
+            int tokens = document.RootElement.TryGetProperty("usage", out var usage) && usage.ValueKind == JsonValueKind.Object
+                && usage.TryGetProperty("completion_tokens", out var count) && count.TryGetInt32(out int number) ? number : 0;
             return EvalAnswer.Of(reasoning, Text(message, "content") ?? "", tokens, Text(choice, "finish_reason") == "length");
         }
         catch (Exception e) when (e is JsonException or KeyNotFoundException or InvalidOperationException or IndexOutOfRangeException)
@@ -146,5 +148,6 @@ public sealed class HttpModel(HttpClient client, Uri baseUrl, string? model, str
         }
     }
 
-    private static string? Text(JsonElement element, string name) => element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+    private static string? Text(JsonElement element, string name)
+        => element.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
 }

@@ -51,7 +51,8 @@ public sealed record EvalReport
         Settings = settings,
         Fingerprint = fingerprint,
         Score = EvalStatistics.Score(samples),
-        Categories = samples.Where(s => s.Category is not null).GroupBy(s => s.Category!).OrderBy(g => g.Key, StringComparer.Ordinal).ToDictionary(g => g.Key, g => EvalStatistics.Score([.. g])),
+        Categories = samples.Where(s => s.Category is not null).GroupBy(s => s.Category!).OrderBy(g => g.Key, StringComparer.Ordinal)
+            .ToDictionary(g => g.Key, g => EvalStatistics.Score([.. g])),
         Problems = samples.GroupBy(s => s.Id).ToDictionary(g => g.Key, g => g.Count(s => s.Correct) / (double)g.Count()),
         Resumed = resumed,
         Seconds = seconds,

@@ -184,7 +184,8 @@ public sealed class ChatEngine : IAsyncDisposable
     /// <summary>A word's tokens at the beginning of a text and after a blank: both spell it.</summary>
     private IReadOnlyList<IReadOnlyList<int>> BadWords(IReadOnlyList<string> words) => words.Count == 0
         ? []
-        : [.. words.SelectMany(word => (string[])[word, " " + word.TrimStart(' ')]).Distinct().Select(word => _tokenizer.Encode(word, parseAddedTokens: false)).Where(ids => ids.Length > 0)];
+        : [.. words.SelectMany(word => (string[])[word, " " + word.TrimStart(' ')]).Distinct().Select(word => _tokenizer.Encode(word, parseAddedTokens: false))
+            .Where(ids => ids.Length > 0)];
 
     private void CheckPrompt(IReadOnlyList<int> prompt, string param)
     {

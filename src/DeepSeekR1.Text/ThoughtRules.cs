@@ -60,7 +60,8 @@ internal sealed class ThoughtRules
         }
 
         bool opens = request.EnforceThinking && !thinking && !continues && request.AddGenerationPrompt;
-        return opens ? new ThoughtStart(With(prompt, _dialect.Opening), Inside: true, Behind: false) : new ThoughtStart(prompt, thinking, !thinking && (continues || EndsBehind(prompt)));
+        return opens ? new ThoughtStart(With(prompt, _dialect.Opening), Inside: true, Behind: false)
+            : new ThoughtStart(prompt, thinking, !thinking && (continues || EndsBehind(prompt)));
     }
 
     /// <summary>How the engine ends the thought of an answer; null when it cannot.</summary>

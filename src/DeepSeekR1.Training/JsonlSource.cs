@@ -7,7 +7,8 @@ namespace DeepSeekR1.Training;
 
 /// <summary>
 /// Dialogues of a JSONL file as a source: <c>messages</c> that end with the assistant's (content, and reasoning_content or reasoning), or <c>prompt</c> and
-/// <c>completion</c>, a thought in think tags. <c>unlearned</c>, runs [start, length] of characters of the thought, stay out of the loss. Every pass over the file has an order of its own
+/// <c>completion</c>, a thought in think tags. <c>unlearned</c>, runs [start, length] of characters of the thought, stay out of the loss. Every pass over the
+/// file has an order of its own
 /// that follows from seed and pass, so a place in the data is one number here too.
 /// </summary>
 public sealed class JsonlSource : ISampleSource

@@ -31,7 +31,8 @@ public sealed record TrainingState
 }
 
 /// <summary>
-/// Folders <c>checkpoint-N</c> from which a run goes on exactly: weights in the type of training or adapters as PEFT has them, the optimizer, the place in the data. A folder appears under its name
+/// Folders <c>checkpoint-N</c> from which a run goes on exactly: weights in the type of training or adapters as PEFT has them, the optimizer, the place in the
+/// data. A folder appears under its name
 /// when all of it is on the disk, or not at all, so a run that is killed or finds the disk full leaves the last good one.
 /// </summary>
 public static class TrainingCheckpoint
@@ -107,7 +108,8 @@ public static class TrainingCheckpoint
         }
         catch (Exception e) when (e is JsonException or IOException or UnauthorizedAccessException or ModelLoadException)
         {
-            string before = All(Path.GetDirectoryName(Path.GetFullPath(folder))!).TakeWhile(f => Path.GetFileName(f) != Path.GetFileName(folder)).LastOrDefault() is { } earlier ? $"'{Path.GetFileName(earlier)}'" : "the beginning";
+            string before = All(Path.GetDirectoryName(Path.GetFullPath(folder))!).TakeWhile(f => Path.GetFileName(f) != Path.GetFileName(folder))
+                .LastOrDefault() is { } earlier ? $"'{Path.GetFileName(earlier)}'" : "the beginning";
             throw new ModelLoadException($"Checkpoint '{folder}' cannot be used: {e.Message} Remove that folder to go on from {before}, or choose another output_dir.", e);
         }
     }

@@ -34,7 +34,8 @@ internal static class PrefixBenchmark
     private static int[] Prompt(LlmEngine engine, int seed, int length, int variant)
     {
         var (beginning, end) = (new Random(seed), new Random(1000 + variant));
-        return [.. Enumerable.Range(0, length).Select(_ => beginning.Next(3, engine.Facts.VocabularySize)), .. Enumerable.Range(0, NewTokens).Select(_ => end.Next(3, engine.Facts.VocabularySize))];
+        return [.. Enumerable.Range(0, length).Select(_ => beginning.Next(3, engine.Facts.VocabularySize)), .. Enumerable.Range(0, NewTokens)
+            .Select(_ => end.Next(3, engine.Facts.VocabularySize))];
     }
 
     private static async Task<(double Seconds, int Cached)> FirstAsync(LlmEngine engine, int[] prompt)

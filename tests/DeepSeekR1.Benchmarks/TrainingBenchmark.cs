@@ -22,11 +22,13 @@ internal static class TrainingBenchmark
             TorchRuntime.SetThreads(1);
             using var scope = NewDisposeScope();
             using var model = ModelSource.Open(start, ScalarType.Float32, 0.06, 1, withMtp: false);
-            var options = new SftOptions { ModelNameOrPath = start, OutputDir = folder, Dataset = "arithmetic", LearningRate = 1e-3, LrSchedulerType = "constant", MaxSteps = 1000, WeightDecay = 0.05 };
+            var options = new SftOptions { ModelNameOrPath = start, OutputDir = folder, Dataset = "arithmetic", LearningRate = 1e-3,
+                LrSchedulerType = "constant", MaxSteps = 1000, WeightDecay = 0.05 };
             using var plain = new PlainTrainer(model, Length, options.LearningRate, options.WeightDecay);
             using var loop = new TrainingLoop(model, options);
             var random = new Random(5);
-            var samples = Enumerable.Range(0, Sequences).Select(_ => TrainingSample.Completion([random.Next(512)], [.. Enumerable.Range(1, Length - 1).Select(_ => random.Next(512))])).ToList();
+            var samples = Enumerable.Range(0, Sequences)
+                .Select(_ => TrainingSample.Completion([random.Next(512)], [.. Enumerable.Range(1, Length - 1).Select(_ => random.Next(512))])).ToList();
             var batch = new MicroBatch(samples);
             using var ids = tensor(batch.Ids).view(Sequences, Length);
             using var targets = tensor(batch.Targets);

@@ -16,7 +16,8 @@ public sealed class CliTests : IDisposable
 
     private ServerOptions Resolve(string? model, (string, string)[] flags, params (string, string)[] environment)
         => ServeSettings.Resolve(model, flags.ToDictionary(f => f.Item1, f => f.Item2),
-            new ConfigurationBuilder().AddInMemoryCollection(environment.Select(e => KeyValuePair.Create(e.Item1["DEEPSEEKR1_".Length..], (string?)e.Item2))).Build(), SettingsFile);
+            new ConfigurationBuilder().AddInMemoryCollection(environment.Select(e => KeyValuePair.Create(e.Item1["DEEPSEEKR1_".Length..], (string?)e.Item2)))
+                .Build(), SettingsFile);
 
     [Fact]
     public void Resolve_FlagBeatsEnvironmentBeatsFile()
@@ -32,7 +33,8 @@ public sealed class CliTests : IDisposable
     [Fact]
     public void Resolve_WithoutModel_SaysWhatToGive()
         => Assert.Equal("serve needs a MODEL: a checkpoint folder or a .gguf file. The bundled model, models/r1-tiny, is neither beside the program nor here.",
-            Assert.Throws<UsageException>(() => ServeSettings.Resolve(null, new Dictionary<string, string>(), new ConfigurationBuilder().Build(), SettingsFile, bundled: () => null)).Message);
+            Assert.Throws<UsageException>(
+                () => ServeSettings.Resolve(null, new Dictionary<string, string>(), new ConfigurationBuilder().Build(), SettingsFile, bundled: () => null)).Message);
 
     [Fact]
     public void Resolve_WithoutModel_TakesTheBundledOneAndSaysWhatItIs()

@@ -86,6 +86,7 @@ public sealed class FieldLimitTests
         if (kind == JsonValueKind.Object)
             return ("{\"a\":\"" + new string('b', limit.Bytes!.Value) + "\"}", limit.Bytes.Value, limit.Bytes.Value + 8);
         int characters = limit.Characters!.Value;
-        return kind == JsonValueKind.Number ? ("1." + new string('0', characters), characters, characters + 2) : ("\"" + new string('a', characters + 1) + "\"", characters, characters + 1);
+        return kind == JsonValueKind.Number ? ("1." + new string('0', characters), characters, characters + 2)
+            : ("\"" + new string('a', characters + 1) + "\"", characters, characters + 1);
     }
 }

@@ -18,7 +18,8 @@ public sealed class FuzzTests(DeepSeekServer server) : IClassFixture<DeepSeekSer
     private static readonly (string Path, string Body)[] Valid =
     [
         ("/v1/chat/completions", """{"messages":[{"role":"system","content":"a"},{"role":"user","content":[{"type":"text","text":"hi"}]}],"temperature":0.7,"top_p":0.9,"top_k":5,"min_p":0.1,"seed":3,"n":2,"stop":["x"],"logprobs":true,"top_logprobs":2}"""),
-        ("/v1/chat/completions", """{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"<think>a</think>b","reasoning_content":"c"},{"role":"user","content":"d"}],"stream":true,"stream_options":{"include_usage":true},"thinking_token_budget":3,"reasoning_effort":"low","reasoning_format":"inline"}"""),
+        ("/v1/chat/completions",
+            """{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"<think>a</think>b","reasoning_content":"c"},{"role":"user","content":"d"}],"stream":true,"stream_options":{"include_usage":true},"thinking_token_budget":3,"reasoning_effort":"low","reasoning_format":"inline"}"""),
         ("/v1/completions", """{"prompt":[[5,6,7],[8]],"temperature":0,"logprobs":3,"presence_penalty":0.5,"frequency_penalty":-0.5,"repetition_penalty":1.1,"logit_bias":{"7":-5},"bad_words":["a b"],"stop_token_ids":[4]}"""),
         ("/v1/completions", """{"prompt":["one","two"],"allowed_token_ids":[5,6,7],"min_tokens":1,"priority":-3,"cache_salt":"s","ignore_eos":true,"include_stop_str_in_output":true,"return_token_ids":true,"user":"u"}"""),
         ("/tokenize", """{"messages":[{"role":"user","content":"hi"}],"add_generation_prompt":true,"chat_template_kwargs":{"a":[1,{"b":null}]}}"""),

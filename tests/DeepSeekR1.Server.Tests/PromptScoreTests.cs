@@ -116,7 +116,8 @@ public sealed class PromptScoreTests(DeepSeekServer server)
         string user = "offsets " + streamed;
         int[] script = [.. await server.TokenizeAsync("a\U0001f600"), DeepSeekServer.Eos, .. await server.TokenizeAsync("b\u4e16cd")];
         server.Force(user, script);
-        string request = JsonSerializer.Serialize(new { user, prompt = "\u00e9\U0001f600x ", echo = true, logprobs = 0, max_tokens = script.Length, ignore_eos = true, stream = streamed });
+        string request = JsonSerializer.Serialize(new { user, prompt = "\u00e9\U0001f600x ", echo = true, logprobs = 0, max_tokens = script.Length,
+            ignore_eos = true, stream = streamed });
         var parts = streamed
             ? (await server.Client.StreamAsync("/v1/completions", request)).Select(c => c["choices"]![0]!).ToList()
             : [(await server.Client.PostAsync("/v1/completions", request)).Choice];
@@ -126,7 +127,8 @@ public sealed class PromptScoreTests(DeepSeekServer server)
         Assert.Equal(tokens.Length, offsets.Length);
         Assert.Equal(offsets.Order(), offsets);
         foreach (var (letter, offset) in (ReadOnlySpan<(string, int)>)[("x", 2), ("a", 4), ("b", 6), ("d", 9)])
-            Assert.Equal(offset, offsets[Array.FindLastIndex(tokens, t => t.EndsWith(letter, StringComparison.Ordinal))] + tokens.Last(t => t.EndsWith(letter, StringComparison.Ordinal)).Length - 1);
+            Assert.Equal(offset, offsets[Array.FindLastIndex(tokens, t => t.EndsWith(letter, StringComparison.Ordinal))]
+                + tokens.Last(t => t.EndsWith(letter, StringComparison.Ordinal)).Length - 1);
         Assert.Equal(6, offsets[Array.FindLastIndex(tokens, t => t.StartsWith("<\uff5cend", StringComparison.Ordinal))]);
     }
 

@@ -5,7 +5,8 @@ using Xunit.Abstractions;
 
 namespace DeepSeekR1.Soak.Tests;
 
-/// <summary>The same for what requests do beside steps: they come, share prefixes, are cancelled, lose their blocks and get them back. The whole engine, with its threads.</summary>
+/// <summary>The same for what requests do beside steps: they come, share prefixes, are cancelled, lose their blocks and get them back. The whole engine, with
+/// its threads.</summary>
 public class RequestSoakTests(ITestOutputHelper output)
 {
     private const int Answer = 20;

@@ -26,7 +26,8 @@ public static class OptionType
             return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value);
         }
 
-        return new OptionType<int>(placeholder, Parse, value => value >= min && value <= max, Wanted(min, max, max == int.MaxValue), Limits(min, max, max == int.MaxValue), max == int.MaxValue ? "" : $", {min} to {max}");
+        return new OptionType<int>(placeholder, Parse,
+            value => value >= min && value <= max, Wanted(min, max, max == int.MaxValue), Limits(min, max, max == int.MaxValue), max == int.MaxValue ? "" : $", {min} to {max}");
     }
 
     /// <summary>A 64-bit integer of at least some value.</summary>

@@ -64,7 +64,8 @@ public sealed class ModelSize
     /// <summary>Bytes in checkpoint files, without headers.</summary>
     /// <param name="quantization">fp8, or null for 16 bits.</param>
     /// <param name="bytes">Bytes of a dense number.</param>
-    public (long Weights, long Scales) FileBytes(string? quantization, int bytes = 2) => (_weights.Sum(s => FileBytes(s, quantization, bytes)), _weights.Sum(s => Scales(s, quantization)));
+    public (long Weights, long Scales) FileBytes(string? quantization, int bytes = 2)
+        => (_weights.Sum(s => FileBytes(s, quantization, bytes)), _weights.Sum(s => Scales(s, quantization)));
 
     /// <summary>Bytes of the multi-token prediction layer in checkpoint files.</summary>
     public long MtpFileBytes(string? quantization, int bytes = 2) => MtpWeights.Count == 0

@@ -100,9 +100,6 @@ public sealed class BlockManager
     /// <summary>Blocks held by sequences.</summary>
     public int UsedBlocks => NumBlocks - _free.Count;
 
-    /// <summary>Blocks whose content can be found, held or free.</summary>
-    public int CachedBlocks => _byHash.Count;
-
     /// <summary>Blocks that a sequence of this length needs.</summary>
     public int BlocksFor(int tokens) => (tokens + BlockSize - 1) / BlockSize;
 

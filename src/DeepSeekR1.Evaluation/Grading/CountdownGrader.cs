@@ -15,7 +15,9 @@ public static class CountdownGrader
     /// <summary>Whether the expression (what stands before an equals sign) is right.</summary>
     public static bool IsCorrect(string expression, IReadOnlyList<long> numbers, long target)
     {
-        string text = MathCharacters.ToLatex(expression.Split('=')[0]).Replace(@"\times", "*", StringComparison.Ordinal).Replace(@"\cdot", "*", StringComparison.Ordinal).Replace(@"\div", "/", StringComparison.Ordinal).Replace(@"\left", "", StringComparison.Ordinal).Replace(@"\right", "", StringComparison.Ordinal);
+        string text = MathCharacters.ToLatex(expression.Split('=')[0]).Replace(@"\times", "*", StringComparison.Ordinal)
+            .Replace(@"\cdot", "*", StringComparison.Ordinal).Replace(@"\div", "/", StringComparison.Ordinal).Replace(@"\left", "", StringComparison.Ordinal)
+                .Replace(@"\right", "", StringComparison.Ordinal);
         if (text.Length is 0 or > MaxLength)
             return false;
         try

@@ -14,7 +14,8 @@ internal sealed class MathComparer(Effort effort)
         effort.Spend(10);
         (gold, answer) = (Exact(gold), Exact(answer));
         if (gold is RelationNode a && answer is RelationNode b)
-            return _relations.Same(a, b, this) || BothUnwrapped(a, b) || IsInequality(a) && b is { Operators: ["in"] } && _relations.IsAbout(a, b.Members[0]) && SameRegion(a, b.Members[1]);
+            return _relations.Same(a, b, this) || BothUnwrapped(a, b) || IsInequality(a) && b is { Operators: ["in"] } && _relations.IsAbout(a, b.Members[0])
+                && SameRegion(a, b.Members[1]);
         if (Joined(gold) is { } goldChain && answer is RelationNode chain)
             return _relations.Same(goldChain, chain, this);
         if (gold is RelationNode whole && Joined(answer) is { } answerChain)
@@ -71,7 +72,8 @@ internal sealed class MathComparer(Effort effort)
     /// </summary>
     private RelationNode? Joined(MathNode node)
     {
-        if (node is not GroupNode { Kind: "list", Items: [RelationNode { Operators.Count: 1 } first, RelationNode { Operators.Count: 1 } second] } || !IsInequality(first) || !IsInequality(second))
+        if (node is not GroupNode { Kind: "list", Items: [RelationNode { Operators.Count: 1 } first, RelationNode { Operators.Count: 1 } second] }
+            || !IsInequality(first) || !IsInequality(second))
             return null;
         return _relations.Between(first, second) ?? _relations.Between(second, first);
     }
@@ -130,7 +132,8 @@ internal sealed class MathComparer(Effort effort)
 
     /// <summary>x = 1, y = 2: then the order of bare values matters.</summary>
     private static bool NamesDiffer(IReadOnlyList<MathNode> items)
-        => items.All(i => i is RelationNode { Operators: ["eq"] } r && r.Members[0] is SymbolNode) && items.Select(i => ((SymbolNode)((RelationNode)i).Members[0]).Name).Distinct().Count() == items.Count;
+        => items.All(i => i is RelationNode { Operators: ["eq"] } r && r.Members[0] is SymbolNode)
+            && items.Select(i => ((SymbolNode)((RelationNode)i).Members[0]).Name).Distinct().Count() == items.Count;
 
     /// <summary>x_1 = 2, x_2 = 3: solutions for one unknown.</summary>
     private static bool AreIndices(IReadOnlyList<MathNode> items)

@@ -46,7 +46,8 @@ internal sealed class MathEvaluator<T>(INumberField<T> field, Func<string, T> va
             case "negate": return field.Multiply(field.Number(-1), Evaluate(arguments[0]));
             case "degree": return Evaluate(arguments[0]);
             case "power": return Power(arguments[0], arguments[1]);
-            case "binomial" when MathValues.TryRational(arguments[0], effort) is null && MathValues.TryRational(arguments[1], effort) is { IsInteger: true, Sign: > 0 } k && k.CompareTo(20) <= 0:
+            case "binomial" when MathValues.TryRational(arguments[0], effort) is null
+                && MathValues.TryRational(arguments[1], effort) is { IsInteger: true, Sign: > 0 } k && k.CompareTo(20) <= 0:
                 return Chosen(Evaluate(arguments[0]), (int)k.Numerator);
             case "root" when MathValues.TryRational(arguments[1], effort) is null:
                 return Power(arguments[0], new CallNode("inverse", arguments[1]));

@@ -247,7 +247,8 @@ internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : 
                 power = Exponent();
         }
 
-        if (power is CallNode { Name: "negate", Arguments: [NumberNode { Value: { IsInteger: true } one }] } && one.Numerator.IsOne && !name.StartsWith("arc", StringComparison.Ordinal))
+        if (power is CallNode { Name: "negate", Arguments: [NumberNode { Value: { IsInteger: true } one }] } && one.Numerator.IsOne
+            && !name.StartsWith("arc", StringComparison.Ordinal))
             (name, power) = ("arc" + name, null);
         var call = Call(name, logBase, FunctionArgument());
         return power is null ? call : new CallNode("power", call, power);
@@ -274,7 +275,8 @@ internal sealed class MathParserAtoms(List<MathToken> tokens, bool shorthand) : 
             return Atom();
         bool negative = Take("-");
         var factors = new List<MathNode> { Power() };
-        while (Peek() is { } token && (token.Kind is MathTokenKind.Letter || token.Kind == MathTokenKind.Number && Tokens[Position - 1].Kind != MathTokenKind.Number || IsArgument(token)))
+        while (Peek() is { } token && (token.Kind is MathTokenKind.Letter || token.Kind == MathTokenKind.Number
+            && Tokens[Position - 1].Kind != MathTokenKind.Number || IsArgument(token)))
             factors.Add(Power());
         var argument = factors.Count == 1 ? factors[0] : new CallNode("product", factors);
         return negative ? new CallNode("negate", argument) : argument;

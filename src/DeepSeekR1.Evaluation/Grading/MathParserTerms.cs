@@ -86,7 +86,8 @@ internal abstract class MathParserTerms(List<MathToken> tokens, bool shorthand) 
     }
 
     /// <summary>The 1/2 % of 12 1/2 %.</summary>
-    private static bool IsPercent(MathNode node) => node is CallNode { Name: "quotient", Arguments: [var part, NumberNode { IsDecimal: false } hundred] } && hundred.Value.Equals(100) && IsProper(part);
+    private static bool IsPercent(MathNode node)
+        => node is CallNode { Name: "quotient", Arguments: [var part, NumberNode { IsDecimal: false } hundred] } && hundred.Value.Equals(100) && IsProper(part);
 
     private static bool IsProper(MathNode node)
         => node is CallNode { Name: "quotient", Arguments: [NumberNode { IsDecimal: false } top, NumberNode { IsDecimal: false } bottom] } && top.Value.CompareTo(bottom.Value) < 0

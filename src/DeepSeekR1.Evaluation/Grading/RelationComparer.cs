@@ -76,7 +76,8 @@ internal sealed class RelationComparer(Effort effort)
     /// <summary>a &lt; x &lt; b from an inequality with the lower bound and one with the upper bound of the same variable, if a &lt; b.</summary>
     internal RelationNode? Between(RelationNode lower, RelationNode upper)
     {
-        if (Interval(lower) is not { Items: [var low, InfinityNode] } below || Interval(upper) is not { Items: [CallNode { Name: "negate", Arguments: [InfinityNode] }, var high] } above)
+        if (Interval(lower) is not { Items: [var low, InfinityNode] } below
+            || Interval(upper) is not { Items: [CallNode { Name: "negate", Arguments: [InfinityNode] }, var high] } above)
             return null;
         var name = lower.All().OfType<SymbolNode>().First(s => !s.IsConstant);
         bool ordered = MathValues.At(low, 0, effort) is { IsReal: true } a && MathValues.At(high, 0, effort) is { IsReal: true } b && a.Re.CompareTo(b.Re) < 0;

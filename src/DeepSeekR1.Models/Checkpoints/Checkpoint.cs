@@ -53,7 +53,8 @@ public abstract class Checkpoint : IDisposable
         => Tensors.TryGetValue(name, out var stored) ? stored : throw new ModelLoadException($"'{Location}' has no tensor '{name}'.");
 
     /// <summary>Names of all tensors that hold a number which is none or infinite. Reads everything.</summary>
-    public IReadOnlyList<string> FindNonFinite() => [.. Tensors.Values.Where(t => t.Type is not (DType.Float8E4M3 or DType.Float8E5M2) ? HoldsNonFinite(t) : HoldsFp8Nan(t)).Select(t => t.Name)];
+    public IReadOnlyList<string> FindNonFinite()
+        => [.. Tensors.Values.Where(t => t.Type is not (DType.Float8E4M3 or DType.Float8E5M2) ? HoldsNonFinite(t) : HoldsFp8Nan(t)).Select(t => t.Name)];
 
     private bool HoldsNonFinite(StoredTensor stored)
     {

@@ -19,8 +19,8 @@ internal static class FieldDocs
             # Request fields
 
             Made from the declarations in `src/DeepSeekR1.Server/OpenAi/RequestFields.cs`; [options.md](options.md) says how to write it anew. A value of the wrong type, out of its
-            range or larger than its limit is refused with 400 and the field's name, the value or its size, and the limit. Known fields without effect here stand in `UnsupportedFields.cs`;
-            other members are ignored. Defaults of sampling are the checkpoint's (`generation_config.json`) where it has them. The whole body may have
+            range or larger than its limit is refused with 400 and the field's name, the value or its size, and the limit. Known fields without effect here stand in
+            `UnsupportedFields.cs`; other members are ignored. Defaults of sampling are the checkpoint's (`generation_config.json`) where it has them. The whole body may have
             `--max-request-body-bytes` and nest 64 levels deep.
 
             | field | of | meaning | range | at most | default |

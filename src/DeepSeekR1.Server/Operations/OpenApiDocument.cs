@@ -57,7 +57,8 @@ internal sealed class OpenApiDocument(ServedModels models, ServerOptions options
             OpenApiSchemas.Request(RequestFields.Chat, defaults, "messages"), RequestExamples.Chat(model), OpenApiSchemas.ChatAnswer(), OpenApiSchemas.ChatChunk());
         AnswerNow(swaggerDoc);
         Post(swaggerDoc, "/v1/completions", "createCompletion", "Continue a text",
-            OpenApiSchemas.Request(RequestFields.Completion, defaults, "prompt"), RequestExamples.Completion(model), OpenApiSchemas.CompletionAnswer(), OpenApiSchemas.CompletionAnswer());
+            OpenApiSchemas.Request(RequestFields.Completion, defaults, "prompt"), RequestExamples.Completion(model), OpenApiSchemas.CompletionAnswer(),
+                OpenApiSchemas.CompletionAnswer());
         Post(swaggerDoc, "/tokenize", "tokenize", "Text or conversation to token ids",
             OpenApiSchemas.Request(RequestFields.Tokenize, defaults), RequestExamples.Tokenize(model), OpenApiSchemas.TokenizeAnswer());
         Post(swaggerDoc, "/detokenize", "detokenize", "Token ids to text",

@@ -9,7 +9,8 @@ namespace DeepSeekR1.Text.Guides;
 /// <param name="EndIds">Tokens that end it: the closing token, the beginning of a tool call.</param>
 /// <param name="StartsInside">Whether the prompt ends inside a thought.</param>
 /// <param name="MayPrecede">Whether a generated token can stand before the opening one: it is white space.</param>
-/// <param name="StartsBehind">Whether the prompt ends behind a thought, or without one that was turned off: none is to be expected, and none can be ended before the model opens it.</param>
+/// <param name="StartsBehind">Whether the prompt ends behind a thought, or without one that was turned off: none is to be expected, and none can be ended
+/// before the model opens it.</param>
 public sealed record ThoughtLimit(
     int Budget, int[] WrapUpIds, int? OpenId, IReadOnlyList<int> EndIds, bool StartsInside, Func<int, bool> MayPrecede, bool StartsBehind = false);
 

@@ -14,7 +14,8 @@ public static class ArithmeticData
     [
         ("add2", ProblemKind.Add, 2, 0), ("add3", ProblemKind.Add, 3, 0), ("add4", ProblemKind.Add, 4, 0), ("add5", ProblemKind.Add, 5, 0),
         ("sub2", ProblemKind.Subtract, 2, 0), ("sub3", ProblemKind.Subtract, 3, 0), ("sub4", ProblemKind.Subtract, 4, 0), ("sub5", ProblemKind.Subtract, 5, 0),
-        ("mul2x1", ProblemKind.Multiply, 2, 1), ("mul2x2", ProblemKind.Multiply, 2, 2), ("mul3x2", ProblemKind.Multiply, 3, 2), ("mul3x3", ProblemKind.Multiply, 3, 3), ("mul4x2", ProblemKind.Multiply, 4, 2), ("mul4x3", ProblemKind.Multiply, 4, 3),
+        ("mul2x1", ProblemKind.Multiply, 2, 1), ("mul2x2", ProblemKind.Multiply, 2, 2), ("mul3x2", ProblemKind.Multiply, 3, 2),
+            ("mul3x3", ProblemKind.Multiply, 3, 3), ("mul4x2", ProblemKind.Multiply, 4, 2), ("mul4x3", ProblemKind.Multiply, 4, 3),
         ("div", ProblemKind.Divide, 0, 0), ("linear", ProblemKind.Linear, 0, 0), ("compare", ProblemKind.Larger, 0, 0),
     ];
 

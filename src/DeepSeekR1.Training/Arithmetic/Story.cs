@@ -76,7 +76,8 @@ internal static class Story
             _ => Divide,
         };
         string who = Name(random), other = Name(random);
-        string text = Phrasing.Pick(stories, random).Replace("{2}", random.Next(7) == 0 ? SmallTalk.Word(random) + "s" : Phrasing.Pick(Things, random)).Replace("{3}", who).Replace("{4}", other);
+        string text = Phrasing.Pick(stories, random).Replace("{2}", random.Next(7) == 0 ? SmallTalk.Word(random) + "s" : Phrasing.Pick(Things, random))
+            .Replace("{3}", who).Replace("{4}", other);
 
         // Sentences begin with a capital, as most people write them.
         return random.Next(4) == 0 ? text : text.Replace(". how", ". How").Replace(". she", ". She").Replace(". he ", ". He ");

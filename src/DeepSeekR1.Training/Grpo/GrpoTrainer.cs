@@ -63,7 +63,8 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
     {
         var encoder = new SampleEncoder(options.ModelNameOrPath);
         await using var engine = LlmEngine.Load(
-            new EngineOptions { ModelPath = options.ModelNameOrPath, DType = options.Dtype, Device = "cpu", NumThreads = options.NumThreads, KvCacheMemoryBytes = 1L << 30, MaxNumSeqs = 512, MaxNumBatchedTokens = 4096 },
+            new EngineOptions { ModelPath = options.ModelNameOrPath, DType = options.Dtype, Device = "cpu", NumThreads = options.NumThreads,
+                KvCacheMemoryBytes = 1L << 30, MaxNumSeqs = 512, MaxNumBatchedTokens = 4096 },
             cancellation: cancellation);
 
         // Tensors live and die on one thread: everything but waiting for the engine happens on the trainer's own.
@@ -140,7 +141,8 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
 
     /// <summary>For each group whether its rewards differ.</summary>
     private bool[] Useful(ScoredGroups scored)
-        => [.. Advantages.WeightedSum(scored.Table, scored.Weights).Chunk(options.NumGenerations).Select(g => g.Where(r => r is not null) is var known && known.Any() && known.Max() - known.Min() > 1e-9)];
+        => [.. Advantages.WeightedSum(scored.Table, scored.Weights).Chunk(options.NumGenerations)
+            .Select(g => g.Where(r => r is not null) is var known && known.Any() && known.Max() - known.Min() > 1e-9)];
 
     private sealed record Drawn(IReadOnlyList<GrpoPrompt> Asked, IReadOnlyList<IReadOnlyList<Sample>> Groups, long NextSample, int Dropped);
 

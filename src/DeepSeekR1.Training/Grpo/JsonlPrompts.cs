@@ -25,7 +25,8 @@ public sealed class JsonlPrompts : IPromptSource
         _seed = seed;
         if (!File.Exists(path))
             throw new StartupException($"dataset '{path}' does not exist. Name a JSONL file with prompt and answer, or 'arithmetic' for the built-in generator.");
-        var all = File.ReadLines(path).Select((line, i) => (line, Where: $"{path}, line {i + 1}")).Where(l => !string.IsNullOrWhiteSpace(l.line)).Select(l => Parse(l.line, l.Where)).ToList();
+        var all = File.ReadLines(path).Select((line, i) => (line, Where: $"{path}, line {i + 1}")).Where(l => !string.IsNullOrWhiteSpace(l.line))
+            .Select(l => Parse(l.line, l.Where)).ToList();
         if (all.Count == 0)
             throw new StartupException($"dataset '{path}' has no prompts.");
         int held = Math.Min(heldOut, all.Count / 10);

@@ -5,7 +5,8 @@ using static TorchSharp.torch;
 
 namespace DeepSeekR1.Training.Grpo;
 
-/// <summary>The trained policy with its optimizer and, when the KL counts, the frozen reference (with adapters it is the model without them). Lives on the trainer's thread.</summary>
+/// <summary>The trained policy with its optimizer and, when the KL counts, the frozen reference (with adapters it is the model without them). Lives on the
+/// trainer's thread.</summary>
 internal sealed class PolicyRun : IDisposable
 {
     private readonly GrpoOptions _options;

@@ -43,7 +43,8 @@ public static class Rollout
         return samples;
     }
 
-    private static GenerationStream Submit(LlmEngine engine, IReadOnlyList<int> prompt, IReadOnlyList<int> stopIds, SamplingPlan plan, int number, int sample) => engine.Submit(new GenerationRequest
+    private static GenerationStream Submit(LlmEngine engine, IReadOnlyList<int> prompt, IReadOnlyList<int> stopIds, SamplingPlan plan, int number, int sample)
+        => engine.Submit(new GenerationRequest
     {
         Id = $"rollout-{number}-{sample}",
         PromptIds = prompt,

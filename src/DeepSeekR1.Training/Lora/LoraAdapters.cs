@@ -108,7 +108,8 @@ public sealed class LoraAdapters : IDisposable
     {
         using var mode = no_grad();
         using var rows = spec.Target.Parameter.narrow(0, spec.TargetRow, spec.Shape[0]);
-        if (!(model.Rank.Kernels is AdapterKernels kernels && kernels.ByModule.TryGetValue(ModuleOf(spec), out var adapter) && spec.Name.EndsWith(".weight", StringComparison.Ordinal)))
+        if (!(model.Rank.Kernels is AdapterKernels kernels && kernels.ByModule.TryGetValue(ModuleOf(spec), out var adapter)
+            && spec.Name.EndsWith(".weight", StringComparison.Ordinal)))
             return rows.detach();
         using var product = adapter.Product();
         using var wide = rows.to(ScalarType.Float32);

@@ -41,7 +41,8 @@ internal static class CurveChart
         foreach (double value in values.Ticks)
             root.Add(Line(Left - TickLength, Y(value), Left, Y(value)), Text(Left - 2 * TickLength, Y(value) + 4, "end", Short(value)));
         foreach (double step in steps.Ticks.Where(s => s == Math.Floor(s)))
-            root.Add(Line(X(step), Height - Bottom, X(step), Height - Bottom + TickLength), Text(X(step), Height - Bottom + 18, "middle", step.ToString("0", CultureInfo.InvariantCulture)));
+            root.Add(Line(X(step), Height - Bottom, X(step), Height - Bottom + TickLength),
+                Text(X(step), Height - Bottom + 18, "middle", step.ToString("0", CultureInfo.InvariantCulture)));
         for (int i = 0; i < curves.Count; i++)
         {
             string color = Colors[i % Colors.Length];
@@ -53,9 +54,11 @@ internal static class CurveChart
                 new XAttribute("stroke", color),
                 new XAttribute("stroke-width", 1.5)));
             if (points.Count == 1)
-                root.Add(new XElement(Svg + "circle", new XAttribute("cx", Place(X(points[0].Step))), new XAttribute("cy", Place(Y(points[0].Value))), new XAttribute("r", 3), new XAttribute("fill", color)));
+                root.Add(new XElement(Svg + "circle", new XAttribute("cx", Place(X(points[0].Step))), new XAttribute("cy", Place(Y(points[0].Value))),
+                    new XAttribute("r", 3), new XAttribute("fill", color)));
             if (legend > 0)
-                root.Add(new XElement(Svg + "rect", new XAttribute("x", Left), new XAttribute("y", Height + i * LegendLine), new XAttribute("width", 14), new XAttribute("height", 4), new XAttribute("fill", color)), Text(Left + 20, Height + i * LegendLine + 6, "start", curves[i].Name));
+                root.Add(new XElement(Svg + "rect", new XAttribute("x", Left), new XAttribute("y", Height + i * LegendLine), new XAttribute("width", 14),
+                    new XAttribute("height", 4), new XAttribute("fill", color)), Text(Left + 20, Height + i * LegendLine + 6, "start", curves[i].Name));
         }
 
         return root + "\n";

@@ -201,7 +201,8 @@ public sealed class QuantizationGoldenTests
     private static void CheckSlices(QuantizedTensor whole)
     {
         var dense = whole.Dequantize();
-        foreach (var (row, rows, column, columns) in new[] { (0L, 1L, 0L, 1L), (1, 2, 1, 3), (whole.Rows / 2, whole.Rows - whole.Rows / 2, whole.Columns / 2, whole.Columns - whole.Columns / 2), (0, whole.Rows, 0, whole.Columns) })
+        foreach (var (row, rows, column, columns) in new[] { (0L, 1L, 0L, 1L), (1, 2, 1, 3),
+            (whole.Rows / 2, whole.Rows - whole.Rows / 2, whole.Columns / 2, whole.Columns - whole.Columns / 2), (0, whole.Rows, 0, whole.Columns) })
         {
             using var weight = new LinearWeight([whole.Slice(row, rows, column, columns)]);
             foreach (var kernels in BothKernels)

@@ -46,7 +46,8 @@ internal sealed class DrivenModel : IDisposable
         int steps = 0;
         for (; Scheduler.Schedule() is { } batch; steps++)
         {
-            Scheduler.Apply(batch, run?.Invoke(batch) ?? Runner.Run(batch), (sequence, output, token) => _outputs[sequence].Add(output ?? throw new InvalidOperationException($"{token.Fault}")));
+            Scheduler.Apply(batch, run?.Invoke(batch) ?? Runner.Run(batch),
+                (sequence, output, token) => _outputs[sequence].Add(output ?? throw new InvalidOperationException($"{token.Fault}")));
             Scheduler.CheckIntegrity();
         }
 

@@ -105,7 +105,8 @@ public class TensorParallelTests
 
             // What every rank holds whole by design, and the scales of a block that a cut goes through.
             if (member.Rank > 0)
-                replicated += model.Weights.Where(s => s.Slice == TensorSlice.Whole(s.Shape) && !s.Name.Contains(".mlp.experts.")).Sum(s => s.Count * 4) + model.Weights.Count * 64L;
+                replicated += model.Weights.Where(s => s.Slice == TensorSlice.Whole(s.Shape) && !s.Name.Contains(".mlp.experts."))
+                    .Sum(s => s.Count * 4) + model.Weights.Count * 64L;
         }
 
         long stored = checkpoint.Tensors.Values.Where(t => !t.Name.Contains($"layers.{config.NumLayers}."))
@@ -124,7 +125,8 @@ public class TensorParallelTests
         var members = group.Members();
         var config = ModelConfigReader.Read(Goldens.At("models", name));
         using var checkpoint = Checkpoint.Open(Goldens.At("models", name));
-        var models = members.Select(m => CausalLm.Create(config, new RankContext(m, new TorchKernels(), TorchSharp.torch.CPU, TorchSharp.torch.ScalarType.Float32) { ExpertParallel = experts })).ToList();
+        var models = members.Select(m => CausalLm.Create(config,
+            new RankContext(m, new TorchKernels(), TorchSharp.torch.CPU, TorchSharp.torch.ScalarType.Float32) { ExpertParallel = experts })).ToList();
         models.ForEach(m => WeightLoader.Load(m, checkpoint));
         const int Rows = 5;
         var threads = models.Select(model => new Thread(() =>
@@ -149,7 +151,8 @@ public class TensorParallelTests
     [InlineData(1)]
     public async Task Fault_OnOneRank_EndsEveryRequestAndNamesTheRank(int bad)
     {
-        await using var engine = EngineFixture.Load("qwen2", o => o with { TensorParallelSize = 2, WrapKernels = (rank, kernels) => rank == bad ? new FailingKernels(100, hang: false) : kernels });
+        await using var engine = EngineFixture.Load("qwen2",
+            o => o with { TensorParallelSize = 2, WrapKernels = (rank, kernels) => rank == bad ? new FailingKernels(100, hang: false) : kernels });
         var streams = Enumerable.Range(0, 4).Select(i => engine.Submit(EngineFixture.Greedy([i + 1, 2, 3], 200))).ToList();
         foreach (var stream in streams)
         {
@@ -164,7 +167,8 @@ public class TensorParallelTests
     public async Task Hang_OfOneRank_EndsEveryRequestAfterTheBoundedWait()
     {
         var hanging = new FailingKernels(100, hang: true);
-        await using var engine = EngineFixture.Load("qwen2", o => o with { TensorParallelSize = 2, RankTimeoutSeconds = 1, WrapKernels = (rank, kernels) => rank == 1 ? hanging : kernels });
+        await using var engine = EngineFixture.Load("qwen2",
+            o => o with { TensorParallelSize = 2, RankTimeoutSeconds = 1, WrapKernels = (rank, kernels) => rank == 1 ? hanging : kernels });
         var stream = engine.Submit(EngineFixture.Greedy([1, 2, 3], 200));
         var fault = await Assert.ThrowsAsync<EngineFaultedException>(() => EngineFixture.Collect(stream));
         Assert.Contains("Rank 1 did not arrive at AllReduce within 1 s", fault.Message);

@@ -43,7 +43,8 @@ public sealed class EvalTests : IDisposable
     [Fact]
     public void Score_SeveralSamples_ErrorIsOverProblems()
     {
-        EvalSample[] samples = [Sample("a", 0, "1", "1"), Sample("a", 1, "1", "1"), Sample("b", 0, "1", "1"), Sample("b", 1, "2", "1"), Sample("c", 0, null, "1"), Sample("c", 1, "2", "1")];
+        EvalSample[] samples = [Sample("a", 0, "1", "1"), Sample("a", 1, "1", "1"), Sample("b", 0, "1", "1"), Sample("b", 1, "2", "1"),
+            Sample("c", 0, null, "1"), Sample("c", 1, "2", "1")];
         var score = EvalStatistics.Score(samples);
         Assert.Equal(0.5, score.PassAt1, 1e-12);
         Assert.Equal(Math.Sqrt(0.25 / 3), score.StandardError!.Value, 1e-12);

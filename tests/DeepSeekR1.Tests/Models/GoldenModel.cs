@@ -69,7 +69,8 @@ internal sealed class GoldenModel : IDisposable
     /// Runs one step: for each sequence the tokens [computed, computed + count) of its ids, on blocks of its own. Returns the logits
     /// of all rows [T, vocabulary] in the caller's scope.
     /// </summary>
-    public Tensor Step(IReadOnlyList<(int[] Ids, int Computed, int Count, int[] Blocks)> work, MlaForm form = MlaForm.Auto, Action<int, Tensor>? observe = null, Action<int, Tensor, Tensor>? observeRouting = null)
+    public Tensor Step(IReadOnlyList<(int[] Ids, int Computed, int Count, int[] Blocks)> work, MlaForm form = MlaForm.Auto, Action<int, Tensor>? observe = null,
+        Action<int, Tensor, Tensor>? observeRouting = null)
     {
         var sequences = new List<PagedSequence>();
         List<long> ids = [], positions = [];

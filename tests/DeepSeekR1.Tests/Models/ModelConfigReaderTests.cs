@@ -110,7 +110,8 @@ public class ModelConfigReaderTests
         { Dense, """{"hidden_act": "silu"}""", """{"hidden_act": null}""" },
         { Dense, """{"head_dim": 8}""", "{}" },
         { Dense, """{"rope_scaling": null}""", """{"rope_theta": null, "rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0}}""" },
-        { Dense, """{"use_sliding_window": true, "sliding_window": 128, "max_window_layers": 4}""", """{"use_sliding_window": false, "sliding_window": 128, "layer_types": ["full_attention", "full_attention", "full_attention", "full_attention"]}""" },
+        { Dense, """{"use_sliding_window": true, "sliding_window": 128, "max_window_layers": 4}""",
+            """{"use_sliding_window": false, "sliding_window": 128, "layer_types": ["full_attention", "full_attention", "full_attention", "full_attention"]}""" },
         {
             Dense,
             """{"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 128, "attn_factor": 0.9}}""",

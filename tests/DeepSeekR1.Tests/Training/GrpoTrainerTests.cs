@@ -96,7 +96,8 @@ public sealed class GrpoTrainerTests : IDisposable
         async Task<double> After(double coefficient)
         {
             double last = 0;
-            await Run(Options with { OutputDir = Path.Combine(_folder, $"e{coefficient}"), EntropyCoef = coefficient, LearningRate = 1e-3, MaxSteps = 5 }, g => [.. g.Completions.Select(_ => (double?)1)], m => last = m.Values["entropy"]);
+            await Run(Options with { OutputDir = Path.Combine(_folder, $"e{coefficient}"), EntropyCoef = coefficient, LearningRate = 1e-3, MaxSteps = 5 },
+                g => [.. g.Completions.Select(_ => (double?)1)], m => last = m.Values["entropy"]);
             return last;
         }
 
@@ -118,7 +119,8 @@ public sealed class GrpoTrainerTests : IDisposable
     {
         var norms = new List<double>();
         foreach (bool on in new[] { false, true })
-            await Run(Options with { OutputDir = Path.Combine(_folder, $"a{on}"), ActivationCheckpointing = on, Beta = 0.1, MaxSteps = 2 }, ByLength, m => norms.Add(m.Values["grad_norm"]));
+            await Run(Options with { OutputDir = Path.Combine(_folder, $"a{on}"), ActivationCheckpointing = on, Beta = 0.1, MaxSteps = 2 }, ByLength,
+                m => norms.Add(m.Values["grad_norm"]));
         Assert.True(norms[0] > 0);
         Assert.Equal(norms[0], norms[2], 1e-5 * norms[0]);
         Assert.Equal(norms[1], norms[3], 1e-3 * norms[1]);

@@ -42,7 +42,8 @@ public class PolicyLossReferenceTests
         {
             var random = new Random(seed);
             int groups = random.Next(1, 4), size = random.Next(2, 5), ddof = seed % 2;
-            double?[] Rewards() => [.. Enumerable.Range(0, groups * size).Select(_ => random.NextDouble() < 0.2 ? (double?)null : random.NextDouble() < 0.3 ? 1 : random.NextDouble())];
+            double?[] Rewards() => [.. Enumerable.Range(0, groups * size)
+                .Select(_ => random.NextDouble() < 0.2 ? (double?)null : random.NextDouble() < 0.3 ? 1 : random.NextDouble())];
             double?[] first = Rewards(), second = Rewards();
             foreach (var scale in Enum.GetValues<RewardScale>())
                 Same(Scaled(first, size, scale, ddof), Advantages.Of(first, size, scale, ddof).Values);

@@ -21,7 +21,8 @@ internal static class AnswerRewards
     {
         int close = completion.Text.LastIndexOf(Dialect.ThinkClose, StringComparison.Ordinal);
         string answer = close < 0 ? "" : completion.Text[(close + Dialect.ThinkClose.Length)..];
-        return !answer.Contains(Dialect.ThinkOpen, StringComparison.Ordinal) && Short(MathGrader.Extract(answer, AnswerTemplate.Plain, GraderProfile.Strict)) is { } found && MathGrader.IsEquivalent(gold, found, GraderProfile.Strict);
+        return !answer.Contains(Dialect.ThinkOpen, StringComparison.Ordinal)
+            && Short(MathGrader.Extract(answer, AnswerTemplate.Plain, GraderProfile.Strict)) is { } found && MathGrader.IsEquivalent(gold, found, GraderProfile.Strict);
     });
 
     /// <summary>1 if the answer is this very integer in plain digits; null where the gold is none.</summary>
@@ -40,7 +41,8 @@ internal static class AnswerRewards
     internal static RewardFunction Countdown(RewardSettings settings) => group =>
     {
         var columns = group.Row.Columns;
-        if (!(columns.TryGetValue("numbers", out var list) || columns.TryGetValue("nums", out list)) || list.ValueKind != JsonValueKind.Array || !long.TryParse(group.Row.Text("target"), CultureInfo.InvariantCulture, out long target))
+        if (!(columns.TryGetValue("numbers", out var list) || columns.TryGetValue("nums", out list)) || list.ValueKind != JsonValueKind.Array
+            || !long.TryParse(group.Row.Text("target"), CultureInfo.InvariantCulture, out long target))
             return new double?[group.Completions.Count];
         long[] numbers = [.. list.EnumerateArray().Select(n => n.GetInt64())];
         return [.. group.Completions.Select(c => (double?)(Answer(c, settings) is not { } answer ? 0 : CountdownGrader.IsCorrect(answer, numbers, target) ? 1 : 0.1))];
@@ -78,7 +80,8 @@ internal static class AnswerRewards
         return [.. group.Completions.Select(c => (double?)(isCorrect(gold, c) ? 1 : 0))];
     }
 
-    private static bool IsInteger(string text) => text.Length is > 0 and < 1_000 && text.TrimStart('-') is { Length: > 0 } digits && text.Length - digits.Length <= 1 && digits.All(char.IsAsciiDigit);
+    private static bool IsInteger(string text)
+        => text.Length is > 0 and < 1_000 && text.TrimStart('-') is { Length: > 0 } digits && text.Length - digits.Length <= 1 && digits.All(char.IsAsciiDigit);
 
     private static System.Numerics.BigInteger BigInteger(string text) => System.Numerics.BigInteger.Parse(text, CultureInfo.InvariantCulture);
 

@@ -43,7 +43,8 @@ internal static partial class CodeRewards
     internal static RewardFunction CodeFormat(RewardSettings settings) => group =>
     {
         string language = group.Row.Text("language") ?? "python";
-        return [.. group.Completions.Select(c => (double?)(AnswerRewards.AnswerText(c, settings) is { } text && Inside(text, settings) is { } answer && Blocks().Matches(answer).Any(b => b.Groups[1].Value == language) ? 1 : 0))];
+        return [.. group.Completions.Select(c => (double?)(AnswerRewards.AnswerText(c, settings) is { } text && Inside(text, settings) is { } answer
+            && Blocks().Matches(answer).Any(b => b.Groups[1].Value == language) ? 1 : 0))];
     };
 
     private static RewardFunction Scored(RewardSettings settings, string name, Func<bool[], JsonElement[], double> score)
@@ -59,7 +60,8 @@ internal static partial class CodeRewards
     }
 
     private static string? Program(Completion completion, RewardSettings settings)
-        => AnswerRewards.AnswerText(completion, settings) is { } text && Blocks().Matches(text).LastOrDefault(b => b.Groups[1].Value is "python" or "py") is { } block ? block.Groups[2].Value : null;
+        => AnswerRewards.AnswerText(completion, settings) is { } text
+            && Blocks().Matches(text).LastOrDefault(b => b.Groups[1].Value is "python" or "py") is { } block ? block.Groups[2].Value : null;
 
     /// <summary>Line by line, white space at the ends apart; another number of lines fails (open-r1 compares only as many as both have).</summary>
     private static bool Passes(CodeRunner run, string program, JsonElement test)

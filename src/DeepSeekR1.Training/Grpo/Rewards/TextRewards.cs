@@ -17,12 +17,13 @@ internal static partial class TextRewards
     internal static RewardFunction ThinkFormat(RewardSettings settings) => Each((text, completion) =>
     {
         bool once = Count(text, Dialect.ThinkOpen) == 1 && Count(text, Dialect.ThinkClose) == 1 && text.StartsWith(Dialect.ThinkOpen, StringComparison.Ordinal);
-        return once && !completion.IsTruncated && !string.IsNullOrWhiteSpace(text[(text.IndexOf(Dialect.ThinkClose, StringComparison.Ordinal) + Dialect.ThinkClose.Length)..]) ? 1 : 0;
+        return once && !completion.IsTruncated
+            && !string.IsNullOrWhiteSpace(text[(text.IndexOf(Dialect.ThinkClose, StringComparison.Ordinal) + Dialect.ThinkClose.Length)..]) ? 1 : 0;
     });
 
     /// <summary>A quarter for each of R1-Zero's four tags that stands there exactly once with its line break.</summary>
-    internal static RewardFunction TagCount(RewardSettings settings) => Each((text, _)
-        => 0.25 * ((string[])[Dialect.ThinkOpen + "\n", "\n" + Dialect.ThinkClose + "\n", "\n<answer>\n", "\n</answer>"]).Count(tag => Count(text, tag) == 1 && Count(text, tag.Trim()) == 1));
+    internal static RewardFunction TagCount(RewardSettings settings) => Each(
+        (text, _) => 0.25 * ((string[])[Dialect.ThinkOpen + "\n", "\n" + Dialect.ThinkClose + "\n", "\n<answer>\n", "\n</answer>"]).Count(tag => Count(text, tag) == 1 && Count(text, tag.Trim()) == 1));
 
     /// <summary>min(1, marks of steps / 3). Rewards keywords, so a model learns to write keywords: use it only to show that.</summary>
     internal static RewardFunction ReasoningSteps(RewardSettings settings) => Each((text, _) => Math.Min(1, StepMarks().Count(text) / 3.0));

@@ -287,7 +287,8 @@ public class SchedulerTests
         var forbidden = new List<int[]?>();
 
         // Masks are lent to a step until it is booked.
-        fixture.DuringStep = () => forbidden.Add(fixture.Batches[^1].Sequences[0].Rows[0].Mask is { } mask ? [.. Enumerable.Range(0, FakeRunner.Vocabulary).Where(id => !TokenMask.Allows(mask, id))] : null);
+        fixture.DuringStep = () => forbidden.Add(fixture.Batches[^1].Sequences[0].Rows[0].Mask is { } mask
+            ? [.. Enumerable.Range(0, FakeRunner.Vocabulary).Where(id => !TokenMask.Allows(mask, id))] : null);
         fixture.Run();
         Assert.Equal([stop, stop, stop, null], forbidden);
         Assert.Equal([0, 1, 2, 3], fixture.Batches.Select(b => b.Sequences[0].Rows[0].Position));

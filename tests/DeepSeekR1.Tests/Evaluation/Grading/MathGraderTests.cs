@@ -144,7 +144,8 @@ public class MathGraderTests
         // words and letters
         ("\\text{blue}", "Blue", true), ("\\text{blue}", "\\text{not blue}", false), ("(C)", "C.", true), ("C", "C)", true), ("\\mathrm{(E)}", "E", true), ("E", "F", false), ("no solution", "\\text{No solution}", true), ("on", "no", false),
         // nothing, and what is none
-        ("5", "\\boxed{}", false), ("5", "  ", false), ("5", "five", false), ("5", "5 5", false), ("5", "5)", false), ("5", "((5", false), ("5", "5^", false), ("5", "\\sqrt{}", false), ("5", "5;DROP TABLE", false), ("8", "__import__('os').system('echo 8')", false), ("8", "Math.Pow(2,3)", false), ("8", "2**3", false),
+        ("5", "\\boxed{}", false), ("5", "  ", false), ("5", "five", false), ("5", "5 5", false), ("5", "5)", false), ("5", "((5", false), ("5", "5^", false),
+            ("5", "\\sqrt{}", false), ("5", "5;DROP TABLE", false), ("8", "__import__('os').system('echo 8')", false), ("8", "Math.Pow(2,3)", false), ("8", "2**3", false),
     ];
 
     public static TheoryData<int> TableRows => [.. Table.Select(row => (int)row[0])];

@@ -83,7 +83,8 @@ public sealed class CheckpointQuantizerTests : IDisposable
         Assert.False(Directory.Exists(Out));
         Assert.True(File.Exists(Path.Combine(Out + ".partial", "model-00001-of-000003.safetensors")));
         Assert.Throws<ModelLoadException>(() => ModelConfigReader.Read(Out + ".partial"));
-        Assert.Contains("other options", Assert.Throws<ModelLoadException>(() => CheckpointQuantizer.Run(input, Out, new QuantizeOptions("int8"))).Message, StringComparison.Ordinal);
+        Assert.Contains("other options", Assert.Throws<ModelLoadException>(() => CheckpointQuantizer.Run(input, Out, new QuantizeOptions("int8"))).Message,
+            StringComparison.Ordinal);
 
         var shards = new HashSet<string>();
         var first = File.GetLastWriteTimeUtc(Path.Combine(Out + ".partial", "model-00001-of-000003.safetensors"));

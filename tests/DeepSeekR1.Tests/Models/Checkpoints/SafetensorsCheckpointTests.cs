@@ -64,9 +64,11 @@ public class SafetensorsCheckpointTests
         foreach (var stored in mapped.Tensors.Values.Where(t => t.Shape.Length == 2))
         {
             long rows = stored.Shape[0], columns = stored.Shape[1];
-            foreach (var slice in new[] { TensorSlice.Whole(stored.Shape), new TensorSlice(rows / 2, rows - rows / 2, 0, columns), new TensorSlice(0, rows, columns / 2, columns - columns / 2) })
+            foreach (var slice in new[] { TensorSlice.Whole(stored.Shape), new TensorSlice(rows / 2, rows - rows / 2, 0, columns),
+                new TensorSlice(0, rows, columns / 2, columns - columns / 2) })
                 Assert.True(
-                    TorchShim.ViewAs(mapped.Read(stored.Name, slice).contiguous(), DType.UInt8).equal(TorchShim.ViewAs(copied.Read(stored.Name, slice), DType.UInt8)).all().item<bool>(),
+                    TorchShim.ViewAs(mapped.Read(stored.Name, slice).contiguous(), DType.UInt8)
+                        .equal(TorchShim.ViewAs(copied.Read(stored.Name, slice), DType.UInt8)).all().item<bool>(),
                     $"{stored.Name} {slice}");
         }
 

@@ -109,7 +109,8 @@ public sealed class ThoughtParserTests
         var parser = ById(startsInReasoning: true);
         var pieces = Feed(parser, [(9, "t"), (Tool, ToolMarker), (9, "call")]);
         Assert.Equal(("t", ToolMarker + "call", 1), Outcome(parser, pieces));
-        Assert.Equal([new ThoughtText("t"), new ThoughtText("", Closed: true), new AnswerText(ToolMarker)], pieces.Where(e => !e.IsMark || e is ThoughtText { Closed: true }).Take(3));
+        Assert.Equal([new ThoughtText("t"), new ThoughtText("", Closed: true), new AnswerText(ToolMarker)],
+            pieces.Where(e => !e.IsMark || e is ThoughtText { Closed: true }).Take(3));
     }
 
     [Fact]
