@@ -51,8 +51,13 @@ public sealed class EngineModel(ChatEngine engine) : IEvalModel
         {
             Id = "eval",
             Messages = [new ChatMessage("user", prompt)],
-            Settings = new GenerationSettings { Temperature = (float)sampling.Temperature, TopP = (float)sampling.TopP,
-                DefaultMaxTokens = sampling.MaxTokens ?? DefaultMaxTokens, Seed = seed },
+            Settings = new GenerationSettings
+            {
+                Temperature = (float)sampling.Temperature,
+                TopP = (float)sampling.TopP,
+                DefaultMaxTokens = sampling.MaxTokens ?? DefaultMaxTokens,
+                Seed = seed
+            },
         });
         var parts = new OutputParts();
         try

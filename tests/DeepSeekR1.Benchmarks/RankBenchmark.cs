@@ -14,8 +14,14 @@ internal static class RankBenchmark
     /// <summary>Runs and prints medians and ratios.</summary>
     public static async Task<int> Run(string model, string[] rest)
     {
-        var options = new EngineOptions { ModelPath = model, DType = rest.FirstOrDefault() ?? "auto", Device = "cpu", KvCacheMemoryBytes = 256L << 20,
-            EnablePrefixCaching = false };
+        var options = new EngineOptions
+        {
+            ModelPath = model,
+            DType = rest.FirstOrDefault() ?? "auto",
+            Device = "cpu",
+            KvCacheMemoryBytes = 256L << 20,
+            EnablePrefixCaching = false
+        };
         var one = options with { NumThreads = 2 };
         var two = options with { NumThreads = 1, TensorParallelSize = 2 };
         foreach (int streams in new[] { 1, 4 })

@@ -22,8 +22,16 @@ internal static class TrainingBenchmark
             TorchRuntime.SetThreads(1);
             using var scope = NewDisposeScope();
             using var model = ModelSource.Open(start, ScalarType.Float32, 0.06, 1, withMtp: false);
-            var options = new SftOptions { ModelNameOrPath = start, OutputDir = folder, Dataset = "arithmetic", LearningRate = 1e-3,
-                LrSchedulerType = "constant", MaxSteps = 1000, WeightDecay = 0.05 };
+            var options = new SftOptions
+            {
+                ModelNameOrPath = start,
+                OutputDir = folder,
+                Dataset = "arithmetic",
+                LearningRate = 1e-3,
+                LrSchedulerType = "constant",
+                MaxSteps = 1000,
+                WeightDecay = 0.05
+            };
             using var plain = new PlainTrainer(model, Length, options.LearningRate, options.WeightDecay);
             using var loop = new TrainingLoop(model, options);
             var random = new Random(5);

@@ -116,8 +116,16 @@ public sealed class PromptScoreTests(DeepSeekServer server)
         string user = "offsets " + streamed;
         int[] script = [.. await server.TokenizeAsync("a\U0001f600"), DeepSeekServer.Eos, .. await server.TokenizeAsync("b\u4e16cd")];
         server.Force(user, script);
-        string request = JsonSerializer.Serialize(new { user, prompt = "\u00e9\U0001f600x ", echo = true, logprobs = 0, max_tokens = script.Length,
-            ignore_eos = true, stream = streamed });
+        string request = JsonSerializer.Serialize(new
+        {
+            user,
+            prompt = "\u00e9\U0001f600x ",
+            echo = true,
+            logprobs = 0,
+            max_tokens = script.Length,
+            ignore_eos = true,
+            stream = streamed
+        });
         var parts = streamed
             ? (await server.Client.StreamAsync("/v1/completions", request)).Select(c => c["choices"]![0]!).ToList()
             : [(await server.Client.PostAsync("/v1/completions", request)).Choice];

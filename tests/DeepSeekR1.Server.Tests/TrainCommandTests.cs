@@ -39,8 +39,13 @@ public sealed class TrainCommandTests : IDisposable
     public async Task Show_OnTerminal_DrawsFigureSpeedAndTimeLeftInsteadOfLines()
     {
         var screen = new StringWriter();
-        var terminal = AnsiConsole.Create(new AnsiConsoleSettings { Ansi = AnsiSupport.Yes, ColorSystem = ColorSystemSupport.NoColors,
-            Interactive = InteractionSupport.Yes, Out = new AnsiConsoleOutput(screen) });
+        var terminal = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = AnsiSupport.Yes,
+            ColorSystem = ColorSystemSupport.NoColors,
+            Interactive = InteractionSupport.Yes,
+            Out = new AnsiConsoleOutput(screen)
+        });
         terminal.Profile.Width = 120;
         bool done = await TrainingProgress.ShowAsync(10, terminal, lines: null, async show =>
         {
@@ -59,8 +64,12 @@ public sealed class TrainCommandTests : IDisposable
     [Fact]
     public async Task Show_RunThatFails_ThrowsItsError()
     {
-        var terminal = AnsiConsole.Create(new AnsiConsoleSettings { Ansi = AnsiSupport.Yes, Interactive = InteractionSupport.Yes,
-            Out = new AnsiConsoleOutput(new StringWriter()) });
+        var terminal = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = AnsiSupport.Yes,
+            Interactive = InteractionSupport.Yes,
+            Out = new AnsiConsoleOutput(new StringWriter())
+        });
         await Assert.ThrowsAsync<InvalidDataException>(() => TrainingProgress.ShowAsync(10, terminal, lines: null, _ => Task.FromException<bool>(new InvalidDataException())));
     }
 

@@ -287,8 +287,13 @@ internal static class RequestFields
     {
         var text = new FieldLimit { Characters = TextCharacters };
         var word = new FieldLimit { Characters = NameCharacters };
-        var part = new FieldLimit { Characters = TextCharacters, Entries = 1024, Members = new Dictionary<string, FieldLimit> { ["type"] = word },
-            Item = text with { Bytes = TextCharacters } };
+        var part = new FieldLimit
+        {
+            Characters = TextCharacters,
+            Entries = 1024,
+            Members = new Dictionary<string, FieldLimit> { ["type"] = word },
+            Item = text with { Bytes = TextCharacters }
+        };
         return new FieldLimit
         {
             Items = MessageItems,

@@ -63,8 +63,16 @@ public sealed class GrpoTrainer(GrpoOptions options, IPromptSource prompts, IRea
     {
         var encoder = new SampleEncoder(options.ModelNameOrPath);
         await using var engine = LlmEngine.Load(
-            new EngineOptions { ModelPath = options.ModelNameOrPath, DType = options.Dtype, Device = "cpu", NumThreads = options.NumThreads,
-                KvCacheMemoryBytes = 1L << 30, MaxNumSeqs = 512, MaxNumBatchedTokens = 4096 },
+            new EngineOptions
+            {
+                ModelPath = options.ModelNameOrPath,
+                DType = options.Dtype,
+                Device = "cpu",
+                NumThreads = options.NumThreads,
+                KvCacheMemoryBytes = 1L << 30,
+                MaxNumSeqs = 512,
+                MaxNumBatchedTokens = 4096
+            },
             cancellation: cancellation);
 
         // Tensors live and die on one thread: everything but waiting for the engine happens on the trainer's own.

@@ -45,20 +45,20 @@ public static class Rollout
 
     private static GenerationStream Submit(LlmEngine engine, IReadOnlyList<int> prompt, IReadOnlyList<int> stopIds, SamplingPlan plan, int number, int sample)
         => engine.Submit(new GenerationRequest
-    {
-        Id = $"rollout-{number}-{sample}",
-        PromptIds = prompt,
-        Sampling = new SamplingParams
         {
-            Temperature = plan.Temperature,
-            TopP = plan.TopP,
-            MaxTokens = Math.Min(plan.MaxTokens, engine.Facts.MaxModelLen - prompt.Count),
-            Seed = plan.Seed + (ulong)number,
-            SampleIndex = sample,
-            StopTokenIds = stopIds,
-            TopLogprobs = 0,
-        },
-    });
+            Id = $"rollout-{number}-{sample}",
+            PromptIds = prompt,
+            Sampling = new SamplingParams
+            {
+                Temperature = plan.Temperature,
+                TopP = plan.TopP,
+                MaxTokens = Math.Min(plan.MaxTokens, engine.Facts.MaxModelLen - prompt.Count),
+                Seed = plan.Seed + (ulong)number,
+                SampleIndex = sample,
+                StopTokenIds = stopIds,
+                TopLogprobs = 0,
+            },
+        });
 
     private static async Task<Sample> CollectAsync(GenerationStream stream, IReadOnlyList<int> prompt, long version, CancellationToken cancellation)
     {

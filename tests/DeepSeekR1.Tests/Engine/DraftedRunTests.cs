@@ -46,8 +46,16 @@ public sealed class DraftedRunTests
         for (int i = 0; i < 3; i++)
             yield return EngineFixture.Greedy(prompts[i], 30) with
             {
-                Sampling = new SamplingParams { MaxTokens = 30, Temperature = 0.8f, TopP = 0.95f, Seed = 7, SampleIndex = i, TopLogprobs = 0,
-                    RepetitionPenalty = i == 1 ? 1.1f : 1 },
+                Sampling = new SamplingParams
+                {
+                    MaxTokens = 30,
+                    Temperature = 0.8f,
+                    TopP = 0.95f,
+                    Seed = 7,
+                    SampleIndex = i,
+                    TopLogprobs = 0,
+                    RepetitionPenalty = i == 1 ? 1.1f : 1
+                },
             };
     }
 

@@ -61,10 +61,26 @@ public sealed class StepBytesTests
         var prompts = model.Golden.Prompts;
         yield return EngineFixture.Greedy(prompts[4].Ids, 24);
         GenerationRequest Sampled(int prompt, SamplingParams sampling) => EngineFixture.Greedy(prompts[prompt].Ids, 24) with { Sampling = sampling };
-        yield return Sampled(2, new SamplingParams { MaxTokens = 24, Temperature = 0.9f, TopP = 0.9f, Seed = 5, SampleIndex = 2, RepetitionPenalty = 1.2f,
-            FrequencyPenalty = 0.3f });
-        yield return Sampled(1, new SamplingParams { MaxTokens = 20, TopK = 40, MinP = 0.01f, Seed = 9, TopLogprobs = 3, LogitBias =
-            new Dictionary<int, float> { [5] = 4, [6] = -100 } });
+        yield return Sampled(2, new SamplingParams
+        {
+            MaxTokens = 24,
+            Temperature = 0.9f,
+            TopP = 0.9f,
+            Seed = 5,
+            SampleIndex = 2,
+            RepetitionPenalty = 1.2f,
+            FrequencyPenalty = 0.3f
+        });
+        yield return Sampled(1, new SamplingParams
+        {
+            MaxTokens = 20,
+            TopK = 40,
+            MinP = 0.01f,
+            Seed = 9,
+            TopLogprobs = 3,
+            LogitBias =
+            new Dictionary<int, float> { [5] = 4, [6] = -100 }
+        });
         yield return Sampled(3, new SamplingParams { MaxTokens = 6, Temperature = 0, PromptLogprobs = 2 });
         if (!guided)
             yield break;

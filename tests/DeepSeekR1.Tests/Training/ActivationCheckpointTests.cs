@@ -10,8 +10,15 @@ namespace DeepSeekR1.Tests.Training;
 public class ActivationCheckpointTests
 {
     /// <summary>The large epsilon makes steps proportional to gradients: with the usual one the sign of rounding noise would move weights.</summary>
-    private static readonly TrainingOptions Plain = new() { ModelNameOrPath = "m", OutputDir = "o", MaxSteps = 10, LearningRate = 1e-2, AdamEpsilon = 1e-3,
-        RouterBiasSpeed = 1e-3 };
+    private static readonly TrainingOptions Plain = new()
+    {
+        ModelNameOrPath = "m",
+        OutputDir = "o",
+        MaxSteps = 10,
+        LearningRate = 1e-2,
+        AdamEpsilon = 1e-3,
+        RouterBiasSpeed = 1e-3
+    };
 
     [GoldenTheory]
     [InlineData("deepseek-v3-plain", false, 0)]

@@ -206,8 +206,11 @@ public class RewardTests
     public void Code_ComparesAllLines()
     {
         const string row = """{"tests": [{"input": "1", "output": "1\n2\n", "subtask": "a", "points": 30}, {"input": "2", "output": "2", "subtask": "b", "points": 70}]}""";
-        var settings = new RewardSettings { RunCode = (program, input) => program.Contains("good", StringComparison.Ordinal) ? (input == "1" ? "1 \n2" : "2")
-            : program.Contains("half", StringComparison.Ordinal) ? (input == "1" ? "1" : "2") : null };
+        var settings = new RewardSettings
+        {
+            RunCode = (program, input) => program.Contains("good", StringComparison.Ordinal) ? (input == "1" ? "1 \n2" : "2")
+            : program.Contains("half", StringComparison.Ordinal) ? (input == "1" ? "1" : "2") : null
+        };
         string Answer(string code) => $"<think>```python\ngood\n```</think>```python\nbad\n```\n```python\n{code}\n```";
         Assert.Equal(1, Score("code", Answer("good"), settings, row: row));
         Assert.Equal(0.5, Score("code", Answer("half"), settings, row: row));

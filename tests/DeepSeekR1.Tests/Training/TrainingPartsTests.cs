@@ -160,8 +160,15 @@ public sealed class TrainingPartsTests : IDisposable
         var advantages = tensor(new[] { 1.1, -0.7, 0.4 });
 
         // Wide ranges: at a kink a finite difference says nothing.
-        var options = PolicyLossOptions.Named(variant) with { Epsilon = 5, EpsilonHigh = 5, Beta = 0.2, KlTimesRatio = true, MaxCompletionLength = 4,
-            ImportanceMode = SamplerCorrection.TokenTruncate };
+        var options = PolicyLossOptions.Named(variant) with
+        {
+            Epsilon = 5,
+            EpsilonHigh = 5,
+            Beta = 0.2,
+            KlTimesRatio = true,
+            MaxCompletionLength = 4,
+            ImportanceMode = SamplerCorrection.TokenTruncate
+        };
         PolicyLossResult Loss(Tensor logp) => PolicyLoss.Compute(
             new PolicyBatch { NewLogProbs = logp, OldLogProbs = old, ReferenceLogProbs = reference, SamplerLogProbs = sampler, Mask = mask, Advantages = advantages }, options);
         var logp = start.clone().requires_grad_();
