@@ -16,17 +16,31 @@ internal readonly record struct MemorySlope(double Malloc, double Resident)
     private const int Readings = 40;
 
     /// <summary>
-    /// Measures until a measurement is flat, at most four times: what .NET itself takes and gives back now and then (threads that come and go, its start) is no
-    /// step's and would hide or feign a leak, while what a step keeps is in every measurement.
+    /// Measures until a measurement is flat, at most six times: what .NET itself takes and gives back now and then (about a kilobyte every few seconds, whatever the
+    /// process does) is no step's and would hide or feign a leak, while what a step keeps is in every measurement. What the process keeps while it idles for as long is
+    /// taken off.
     /// </summary>
     /// <param name="steps">Steps of one measurement.</param>
     /// <param name="run">Takes about as many steps as it is asked for and returns how many; nothing of it is running when it returns.</param>
     public static MemorySlope Measure(int steps, Func<int, int> run)
     {
+        long began = Environment.TickCount64;
         var slope = Once(steps, run);
-        for (int again = 1; again < 4 && Math.Abs(slope.Malloc) >= Limit; again++)
+        double took = Environment.TickCount64 - began;
+        for (int again = 1; again < 6 && Math.Abs(slope.Malloc) >= Limit; again++)
+        {
+            var idle = Once(steps, asked => Idle(asked, took / steps));
             slope = Once(steps, run);
+            slope = slope with { Malloc = slope.Malloc - Math.Max(0, idle.Malloc) };
+        }
+
         return slope;
+    }
+
+    private static int Idle(int steps, double milliseconds)
+    {
+        Thread.Sleep((int)(steps * milliseconds));
+        return steps;
     }
 
     /// <inheritdoc/>
