@@ -85,9 +85,25 @@ public static class BatchSerializer
     private static SamplingRow ReadRow(BinaryReader reader)
     {
         int position = reader.ReadInt32();
-        var settings = JsonSerializer.Deserialize<SamplingSettings>(ReadArray<byte>(reader), Settings) ?? throw new InvalidDataException("The step is damaged: a row has no settings.");
+        var settings = ReadSettings(reader);
         uint[]? mask = reader.ReadBoolean() ? ReadArray<uint>(reader) : null;
         return new SamplingRow(settings, position, mask, reader.ReadBoolean() ? new TokenCounts(ReadArray<int>(reader), ReadArray<int>(reader)) : null);
+    }
+
+    private static SamplingSettings ReadSettings(BinaryReader reader)
+    {
+        try
+        {
+            var settings = JsonSerializer.Deserialize<SamplingSettings>(ReadArray<byte>(reader), Settings);
+            if (settings is { BiasIds: not null, Biases: not null })
+                return settings;
+        }
+        catch (JsonException e)
+        {
+            throw new InvalidDataException($"The step is damaged: the settings of a row cannot be read. {e.Message}", e);
+        }
+
+        throw new InvalidDataException("The step is damaged: a row has no settings.");
     }
 
     private static void WriteArray<T>(BinaryWriter writer, ReadOnlySpan<T> values)

@@ -1,3 +1,4 @@
+using System.Text;
 using CsCheck;
 using DeepSeekR1.Compute.Kernels.Sampling;
 using DeepSeekR1.Engine.Scheduling;
@@ -60,6 +61,7 @@ public class BatchSerializerTests
                 TopK = random.Next(-1, 60),
                 TopP = random.NextSingle(),
                 MinP = random.NextSingle(),
+                TopNSigma = random.NextSingle(),
                 Seed = (ulong)random.NextInt64() * 2 + 1,
                 SampleIndex = random.Next(9),
                 TopLogprobs = random.Next(3) == 0 ? null : random.Next(21),
@@ -81,6 +83,22 @@ public class BatchSerializerTests
             ScoredTop = random.Next(20),
             Adapter = random.Next(3),
         })]);
+    }
+
+    [Theory]
+    [InlineData("\"Temperature\"", "\"Temperature,")]
+    [InlineData("\"BiasIds\":[]", "\"BiasIds\":8 ")]
+    [InlineData("\"Biases\":[]", "\"Biases\":{}")]
+    public void Read_DamagedSettings_SaysSo(string whole, string damaged)
+    {
+        var row = new SamplingRow(new SamplingSettings { Temperature = 0.5f }, 0);
+        using var stream = new MemoryStream();
+        BatchSerializer.Write(stream, new ScheduledBatch([new ScheduledSequence(1, [1], 0, [0]) { Rows = [row] }]));
+        byte[] bytes = stream.ToArray();
+        int at = bytes.AsSpan().IndexOf(Encoding.UTF8.GetBytes(whole));
+        Assert.True(at > 0);
+        Encoding.UTF8.GetBytes(damaged).CopyTo(bytes, at);
+        Assert.Contains("damaged", Assert.Throws<InvalidDataException>(() => BatchSerializer.Read(new MemoryStream(bytes))).Message, StringComparison.Ordinal);
     }
 
     private static void AssertEqual(ScheduledBatch expected, ScheduledBatch actual)
